@@ -1,0 +1,50 @@
+# Each target makes what it needs, after looking for what is there already, and
+# says what it does. A second run installs nothing.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+COMPONENTS := target/components
+
+.PHONY: help build demo test lint bench transforms services services-stop fmt
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+build: toolchain ## Build the relay for production: target/release/relay
+	cargo build --release --locked -p relay
+
+demo: toolchain transforms ## Show the main job on a real Postgres: dual writes fail, the outbox does not
+	@tests/services/install.sh postgres
+	cargo build --locked -p relay
+	target/debug/relay demo
+
+test: toolchain transforms ## Run every test on a scratch Postgres and a real Apache Kafka
+	@.ci/stage "services installed" tests/services/install.sh
+	@.ci/stage "transforms' own tests" transforms/test.sh
+	@.ci/stage "relay built" cargo test --locked -p relay --no-run
+	@.ci/stage "relay tested" cargo test --locked -p relay -- --test-threads=4
+
+lint: toolchain ## fmt, clippy, deny, shellcheck
+	@.ci/stage "lint" .ci/lint
+
+bench: toolchain transforms ## Measure against the bare loops, in one run
+	@tests/services/install.sh
+	RELAY_COMPONENTS=$(CURDIR)/$(COMPONENTS) cargo bench --locked -p relay
+
+transforms: ## Build the example transforms and the tests' guests into target/components
+	@.ci/stage "transforms built" transforms/build.sh $(COMPONENTS)
+	@.ci/stage "C guest built" tests/guests/c/build.sh $(COMPONENTS)/guests/minimal-c.wasm
+	@.ci/stage "Go guest built" tests/guests/go/build.sh $(COMPONENTS)/guests/minimal-go.wasm
+
+services: ## Start a scratch Postgres and Kafka on loopback and print their addresses
+	@tests/services/up.sh
+
+services-stop: ## Stop them and remove their data
+	@tests/services/down.sh
+
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: toolchain
+toolchain:
+	@.ci/toolchain

@@ -1,0 +1,257 @@
+//! The ledger of one session: admits events within a byte budget, hands out
+//! tickets, and collects what they say in the end.
+
+use super::window::{Slot, Window};
+use crate::error::{Error, Kind};
+use crate::event::Position;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+#[derive(Debug, Default)]
+struct State {
+    window: Window,
+    /// Done since the last `take_done`; bounded by what may be in flight.
+    done: Vec<Position>,
+    events: usize,
+    bytes: usize,
+    completed: u64,
+    messages: u64,
+    abandoned: u64,
+    failure: Option<Error>,
+}
+
+/// See the module. One a session; never reused after a failure.
+#[derive(Debug)]
+pub struct Ledger {
+    state: Mutex<State>,
+    max_events: usize,
+    max_bytes: usize,
+    /// One permit each; a single task waits on each.
+    done: Notify,
+    room: Notify,
+    idle: Notify,
+    failed: Notify,
+}
+
+/// A look at the numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Events admitted and not settled.
+    pub in_flight: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Events done.
+    pub completed: u64,
+    /// Messages acknowledged by the sink.
+    pub messages: u64,
+    /// Events given up; they come again.
+    pub abandoned: u64,
+}
+
+impl Ledger {
+    /// A ledger that admits at most this much at a time.
+    #[must_use]
+    pub fn new(max_events: usize, max_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            max_events,
+            max_bytes,
+            done: Notify::new(),
+            room: Notify::new(),
+            idle: Notify::new(),
+            failed: Notify::new(),
+        })
+    }
+
+    // A panic elsewhere leaves plain numbers behind, so a poisoned lock is usable.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters an event if there is room. One larger than the whole budget is
+    /// let in alone, so that it cannot deadlock.
+    pub fn try_admit(self: &Arc<Self>, position: Position, bytes: usize) -> Option<Ticket> {
+        let mut state = self.state();
+        let fits = state.events < self.max_events && state.bytes + bytes <= self.max_bytes;
+        if !fits && state.events > 0 {
+            return None;
+        }
+        state.events += 1;
+        state.bytes += bytes;
+        let slot = state.window.admit(position);
+        drop(state);
+        Some(Ticket { ledger: Arc::clone(self), slot, position, bytes, expected: AtomicU32::new(u32::MAX), acked: AtomicU32::new(0) })
+    }
+
+    /// Waits until something was settled since the last try.
+    pub async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    /// Waits until something is done or the ledger failed.
+    pub async fn done(&self) {
+        self.done.notified().await;
+    }
+
+    /// Takes the positions done since the last call and the window's head.
+    pub fn take_done(&self) -> (Vec<Position>, Option<Position>) {
+        let mut state = self.state();
+        let done = std::mem::take(&mut state.done);
+        (done, state.window.head())
+    }
+
+    /// Position of the oldest event not done.
+    pub fn oldest(&self) -> Option<Position> {
+        self.state().window.oldest()
+    }
+
+    /// Waits until every admitted event is done or given up.
+    pub async fn idle(&self) {
+        while self.state().events > 0 {
+            self.idle.notified().await;
+        }
+    }
+
+    /// Records the failure that ends the session; the first one wins.
+    pub fn fail(&self, error: Error) {
+        self.state().failure.get_or_insert(error);
+        self.failed.notify_one();
+    }
+
+    /// Waits for a failure.
+    pub async fn failed(&self) {
+        while !self.has_failed() {
+            self.failed.notified().await;
+        }
+    }
+
+    /// Whether a failure was recorded.
+    pub fn has_failed(&self) -> bool {
+        self.state().failure.is_some()
+    }
+
+    /// Takes the failure.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.state().failure.take()
+    }
+
+    /// The numbers now.
+    pub fn progress(&self) -> Progress {
+        let s = self.state();
+        Progress { in_flight: s.events, bytes: s.bytes, completed: s.completed, messages: s.messages, abandoned: s.abandoned }
+    }
+
+    fn settle(&self, ticket: &Ticket, messages: Option<u32>) {
+        let mut state = self.state();
+        state.events -= 1;
+        state.bytes -= ticket.bytes;
+        let idle = state.events == 0;
+        match messages {
+            Some(n) => {
+                state.window.complete(ticket.slot);
+                state.done.push(ticket.position);
+                state.completed += 1;
+                state.messages += u64::from(n);
+            }
+            None => state.abandoned += 1,
+        }
+        drop(state);
+        self.done.notify_one();
+        self.room.notify_one();
+        if idle {
+            self.idle.notify_one();
+        }
+    }
+}
+
+/// One admitted event on its way. Shared by all its messages; when the last
+/// holder drops it, the event is done if every message was acknowledged, and
+/// otherwise given up: a forgotten ticket is a failure, never a success.
+#[derive(Debug)]
+pub struct Ticket {
+    ledger: Arc<Ledger>,
+    slot: Slot,
+    position: Position,
+    bytes: usize,
+    expected: AtomicU32,
+    acked: AtomicU32,
+}
+
+impl Ticket {
+    /// Says how many acknowledgements make the event done; to be called once,
+    /// before the first message is handed over. 0 is an event that is done
+    /// without a message.
+    pub fn expect(&self, messages: u32) {
+        self.expected.store(messages, Ordering::Release);
+    }
+
+    /// One message of the event is durable.
+    pub fn acknowledge(&self) {
+        self.acked.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The event cannot be done, for this reason; ends the session.
+    pub fn fail(&self, error: Error) {
+        self.ledger.fail(error);
+    }
+
+    /// Place of the event in its source.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let (expected, acked) = (*self.expected.get_mut(), *self.acked.get_mut());
+        if acked > expected {
+            self.ledger.fail(Error::new(Kind::Internal, "more acknowledgements than messages").at("position", self.position));
+        }
+        self.ledger.settle(self, (acked == expected).then_some(acked));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(n: u64) -> Position {
+        Position { commit: n, index: 0 }
+    }
+
+    #[test]
+    fn a_dropped_ticket_is_never_a_success() {
+        let ledger = Ledger::new(10, 1000);
+        let forgotten = ledger.try_admit(at(1), 10).expect("room");
+        let half = ledger.try_admit(at(2), 10).expect("room");
+        half.expect(2);
+        half.acknowledge();
+        let none = ledger.try_admit(at(3), 10).expect("room");
+        none.expect(0);
+        drop((forgotten, half, none));
+        let (done, head) = ledger.take_done();
+        assert_eq!((done, head), (vec![at(3)], None));
+        assert_eq!(ledger.progress().abandoned, 2);
+    }
+
+    #[test]
+    fn the_budget_is_in_bytes_and_clamps_an_oversized_event() {
+        let ledger = Ledger::new(10, 100);
+        let big = ledger.try_admit(at(1), 5000).expect("alone it passes");
+        assert!(ledger.try_admit(at(2), 1).is_none());
+        big.expect(0);
+        drop(big);
+        let _a = ledger.try_admit(at(2), 60).expect("room");
+        assert!(ledger.try_admit(at(3), 60).is_none());
+        let _b = ledger.try_admit(at(3), 40).expect("room");
+    }
+
+    #[test]
+    fn the_number_of_events_is_bounded_too() {
+        let ledger = Ledger::new(1, 1000);
+        let _a = ledger.try_admit(at(1), 1).expect("room");
+        assert!(ledger.try_admit(at(2), 1).is_none());
+    }
+}

@@ -1,0 +1,8 @@
+//! What is in flight, what is done, and how far the source may be
+//! acknowledged. Accepted is not durable: only a completed [`Ticket`] is.
+
+mod ledger;
+mod window;
+
+pub use ledger::{Ledger, Progress, Ticket};
+pub use window::{Slot, Window};

@@ -1,0 +1,152 @@
+//! The command line as data, and what every command shares: logging, runtime,
+//! exit code.
+
+use crate::commands::{check, demo, init, run};
+use crate::error::{Context as _, Error, Kind, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Exit codes, shown by `--help`; the table is `error::Kind::policy`.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 internal error, 2 wrong command line, 3 configuration, 4 component, \
+5 database, 6 broker, 7 halted at an event, 8 local file, 9 not drained in time, 130 second signal.\n\
+Data goes to stdout, everything else to stderr. RUST_LOG sets the log filter.";
+
+/// Relays outbox rows of Postgres through WebAssembly components into Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "relay", version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log more: once for debug, twice for trace.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Form of the log on stderr.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Relay events until stopped (or, with --until-drained, until the backlog is published).
+    Run(run::Run),
+    /// Check configuration, components, database and topics, and change nothing.
+    Check(check::Check),
+    /// Print the SQL that makes or mends the outbox table, or apply it.
+    Init(init::Init),
+    /// Show the whole story on a real Postgres: the dual-write problem, and the outbox that solves it.
+    Demo(demo::Demo),
+}
+
+/// Flags of the simple case; they override the configuration file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Flags {
+    /// Configuration file.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// postgres://user@host/database, or a file of JSON Lines (- for stdin).
+    #[arg(long, value_name = "URL|FILE", env = "RELAY_SOURCE", hide_env_values = true)]
+    pub source: Option<String>,
+    /// Outbox table [default: public.outbox].
+    #[arg(long, value_name = "[SCHEMA.]TABLE")]
+    pub table: Option<String>,
+    /// Component to pass events through; may be given several times, in order.
+    #[arg(long, value_name = "WASM")]
+    pub transform: Vec<PathBuf>,
+    /// Settings of the transforms as JSON objects, in the same order.
+    #[arg(long, value_name = "JSON")]
+    pub settings: Vec<String>,
+    /// Kafka brokers, host:port[,host:port].
+    #[arg(long, value_name = "LIST", env = "KAFKA_BROKERS")]
+    pub brokers: Option<String>,
+    /// Topic template [default: outbox.event.{aggregate_type}].
+    #[arg(long, value_name = "TEMPLATE")]
+    pub topic: Option<String>,
+    /// Further topics that transforms may choose; * matches any run of characters.
+    #[arg(long, value_name = "PATTERN")]
+    pub allow_topic: Vec<String>,
+    /// Make missing topics, with this many partitions.
+    #[arg(long, value_name = "PARTITIONS")]
+    pub create_topics: Option<i32>,
+    /// Write JSON Lines to stdout instead of Kafka.
+    #[arg(long, conflicts_with_all = ["out"])]
+    pub stdout: bool,
+    /// Append JSON Lines to a file instead of Kafka.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// librdkafka option, such as security.protocol=SASL_SSL.
+    #[arg(short = 'X', value_name = "NAME=VALUE")]
+    pub option: Vec<String>,
+    /// Name of the pipeline; one relay at a time owns it.
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// Runs a command and turns its end into an exit code.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    log(cli.verbose, cli.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = runtime.or_kind(Kind::Internal, "cannot start the runtime").and_then(|runtime| {
+        let result = runtime.block_on(execute(cli.command));
+        // Blocking reads of stdin would hold up the end.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<()> {
+    match command {
+        Command::Run(command) => command.execute().await,
+        Command::Check(command) => command.execute().await,
+        Command::Init(command) => command.execute().await,
+        Command::Demo(command) => command.execute().await,
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a command's failure is said")]
+fn report(error: &Error) {
+    eprintln!("error: {error}");
+}
+
+fn log(verbose: u8, format: LogFormat) {
+    let default = match verbose {
+        0 => "info",
+        1 => "info,relay=debug",
+        _ => "debug,relay=trace,librdkafka=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(verbose > 0);
+    // A subscriber set before (by a test) stays.
+    let set = match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    drop(set);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+}

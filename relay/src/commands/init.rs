@@ -1,0 +1,99 @@
+//! `relay init`.
+
+use crate::config::{Config, OutboxSource, Source};
+use crate::error::{Error, Kind, Result};
+use crate::source::outbox::{Table, TableName, audit, statements};
+use crate::source::postgres::{Target, classify};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `relay init`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  relay init                                              print the SQL of a new table
+  relay init --source postgres://app@localhost/shop       print what this database lacks
+  relay init -c relay.toml --apply                        do it, mapped names included")]
+pub struct Init {
+    /// Configuration file; its [source] gives table and column names.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// postgres://user@host/database.
+    #[arg(long, value_name = "URL", env = "RELAY_SOURCE", hide_env_values = true)]
+    source: Option<String>,
+    /// Outbox table [default: public.outbox].
+    #[arg(long, value_name = "[SCHEMA.]TABLE")]
+    table: Option<String>,
+    /// Also make what `retain = true` needs.
+    #[arg(long)]
+    retain: bool,
+    /// Also make the trigger that `notify = true` listens to.
+    #[arg(long)]
+    notify: bool,
+    /// Apply the SQL instead of printing it; may be repeated.
+    #[arg(long)]
+    apply: bool,
+}
+
+impl Init {
+    /// Prints or applies.
+    #[expect(clippy::print_stdout, reason = "the SQL is this command's data")]
+    pub async fn execute(self) -> Result<()> {
+        let source = self.source()?;
+        if source.url.is_empty() {
+            if self.apply {
+                return Err(Error::new(Kind::Config, "--apply without a database").remedy("give --source postgres://… or -c FILE"));
+            }
+            for statement in statements(None, &source).await? {
+                println!("{statement};");
+            }
+            return Ok(());
+        }
+        let target = Target::parse(&source.url, "relay/init", source.statement_timeout, source.connect_timeout)?;
+        let connection = target.connect().await?;
+        let statements = statements(Some(&connection.client), &source).await?;
+        for statement in &statements {
+            if self.apply {
+                tracing::info!("{statement}");
+                connection.client.batch_execute(statement).await.map_err(|e| {
+                    classify(e, "cannot apply the SQL").at("table", &source.table).remedy("run `relay init` without --apply and have the owner of the table run what it prints")
+                })?;
+            } else {
+                println!("{statement};");
+            }
+        }
+        if !self.apply {
+            return Ok(());
+        }
+        let name = TableName::parse(&source.table)?;
+        let table = Table::find(&connection.client, &name, &source.columns).await?;
+        let findings = audit(&connection.client, &table, source.retain).await?;
+        if let Some(first) = findings.first() {
+            for finding in &findings {
+                tracing::error!(table = %name, "{finding}");
+            }
+            return Err(Error::new(Kind::DatabaseUnusable, format!("{} thing(s) about {name} must be mended by hand: {}", findings.len(), first.problem))
+                .remedy(first.remedy.clone()));
+        }
+        tracing::info!(table = %name, "ready for `relay run`");
+        Ok(())
+    }
+
+    fn source(&self) -> Result<OutboxSource> {
+        let mut source = match &self.config {
+            Some(path) => match Config::load(path)?.source {
+                Source::Outbox(outbox) => *outbox,
+                Source::File(_) => return Err(Error::new(Kind::Config, "the source is a file; there is no table to make").at("file", path.display())),
+            },
+            None => OutboxSource::default(),
+        };
+        if let Some(url) = &self.source {
+            source.url.clone_from(url);
+        }
+        if let Some(table) = &self.table {
+            source.table.clone_from(table);
+        }
+        source.retain |= self.retain;
+        source.notify |= self.notify;
+        Ok(source)
+    }
+}

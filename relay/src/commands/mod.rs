@@ -1,0 +1,145 @@
+//! One module a command, each a struct with `execute()`.
+
+pub mod check;
+pub mod demo;
+pub mod init;
+pub mod run;
+
+use crate::cli::Flags;
+use crate::config::{
+    Config, CreateTopics, Delivery, FileSource, Flow, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, Transform, When,
+};
+use crate::error::{Error, Kind, Result};
+use std::path::Path;
+
+/// The configuration that file and flags make together.
+pub(crate) fn configure(flags: &Flags) -> Result<Config> {
+    let mut config = match &flags.config {
+        Some(path) => Config::load(path)?,
+        None => from_flags(flags)?,
+    };
+    apply(flags, &mut config)?;
+    config.validate()?;
+    Ok(config)
+}
+
+fn missing(what: &str, flag: &str) -> Error {
+    Error::new(Kind::Config, format!("{what} is missing")).remedy(format!("give {flag}, or a configuration file with -c"))
+}
+
+fn is_postgres(source: &str) -> bool {
+    source.starts_with("postgres://") || source.starts_with("postgresql://") || source.contains("host=")
+}
+
+fn from_flags(flags: &Flags) -> Result<Config> {
+    let source = flags.source.as_deref().ok_or_else(|| missing("the source", "--source postgres://… or --source FILE"))?;
+    Ok(Config {
+        name: "relay".to_owned(),
+        delivery: Delivery::default(),
+        source: read_source(source),
+        transforms: Vec::new(),
+        sink: read_sink(flags).ok_or_else(|| missing("the sink", "--brokers HOST:PORT, --stdout or --out FILE"))?,
+        flow: Flow::default(),
+    })
+}
+
+fn read_source(source: &str) -> Source {
+    if is_postgres(source) {
+        Source::Outbox(Box::new(OutboxSource { url: source.to_owned(), ..OutboxSource::default() }))
+    } else {
+        Source::File(FileSource { path: source.into() })
+    }
+}
+
+fn read_sink(flags: &Flags) -> Option<Sink> {
+    if flags.stdout {
+        return Some(Sink::Stdout(LinesSink::new(None)));
+    }
+    if let Some(path) = &flags.out {
+        return Some(Sink::File(LinesSink::new(Some(path.clone()))));
+    }
+    flags.brokers.as_deref().map(|brokers| Sink::Kafka(Box::new(KafkaSink::new(brokers))))
+}
+
+fn apply(flags: &Flags, config: &mut Config) -> Result<()> {
+    if let Some(name) = &flags.name {
+        config.name.clone_from(name);
+    }
+    if let Some(source) = &flags.source {
+        match (&mut config.source, is_postgres(source)) {
+            (Source::Outbox(outbox), true) => outbox.url.clone_from(source),
+            (other, _) => *other = read_source(source),
+        }
+    }
+    if let Some(table) = &flags.table {
+        match &mut config.source {
+            Source::Outbox(outbox) => outbox.table.clone_from(table),
+            Source::File(_) => return Err(Error::new(Kind::Config, "--table with a file as source").remedy("leave --table out")),
+        }
+    }
+    apply_sink(flags, config)?;
+    if !flags.transform.is_empty() {
+        config.transforms = transforms(flags)?;
+    } else if !flags.settings.is_empty() {
+        return Err(Error::new(Kind::Config, "--settings without --transform").remedy("give the component too, or write settings into the file"));
+    }
+    Ok(())
+}
+
+fn apply_sink(flags: &Flags, config: &mut Config) -> Result<()> {
+    if flags.stdout || flags.out.is_some() {
+        let topic = config.sink.topic().to_owned();
+        if let Some(mut sink) = read_sink(flags) {
+            sink.set_topic(topic);
+            config.sink = sink;
+        }
+    }
+    if let Some(topic) = &flags.topic {
+        config.sink.set_topic(topic.clone());
+    }
+    match &mut config.sink {
+        Sink::Kafka(kafka) => {
+            if let Some(brokers) = &flags.brokers {
+                kafka.brokers.clone_from(brokers);
+            }
+            if let Some(partitions) = flags.create_topics {
+                kafka.create_topics = Some(CreateTopics { partitions, replication: -1, config: Default::default() });
+            }
+            kafka.topics.extend(flags.allow_topic.iter().cloned());
+            for option in &flags.option {
+                let (name, value) = option
+                    .split_once('=')
+                    .ok_or_else(|| Error::new(Kind::Config, format!("-X {option}: no `=`")).remedy("write -X name=value"))?;
+                kafka.librdkafka.insert(name.to_owned(), toml::Value::String(value.to_owned()));
+            }
+        }
+        Sink::Stdout(lines) | Sink::File(lines) => lines.topics.extend(flags.allow_topic.iter().cloned()),
+    }
+    Ok(())
+}
+
+fn transforms(flags: &Flags) -> Result<Vec<Transform>> {
+    if flags.settings.len() > flags.transform.len() {
+        return Err(Error::new(Kind::Config, "more --settings than --transform").remedy("give one JSON object for each component, in order"));
+    }
+    let settings = flags.settings.iter().map(|text| {
+        serde_json::from_str(text).map_err(|e| {
+            Error::new(Kind::Config, format!("--settings is no JSON object: {e}")).remedy("write it like --settings '{\"fields\":[\"card\"]}'")
+        })
+    });
+    let mut settings: Vec<_> = settings.collect::<Result<_>>()?;
+    settings.resize(flags.transform.len(), serde_json::Map::new());
+    let paths = flags.transform.iter();
+    Ok(paths.zip(settings).map(|(path, settings)| transform(path, settings)).collect())
+}
+
+fn transform(path: &Path, settings: serde_json::Map<String, serde_json::Value>) -> Transform {
+    Transform {
+        name: String::new(),
+        path: path.to_owned(),
+        settings,
+        when: When::default(),
+        topics: Vec::new(),
+        limits: Limits::default(),
+    }
+}

@@ -1,0 +1,156 @@
+//! `relay.toml`, strict: an unknown key, a missing variable or a contradiction
+//! is refused before anything is opened, with the path of the field.
+
+mod env;
+mod limits;
+mod sink;
+mod source;
+
+pub use limits::{Flow, LANES, Limits};
+pub(crate) use sink::GUARANTEED;
+pub use sink::{CreateTopics, KafkaSink, LinesSink, Sink};
+pub use source::{Columns, FileSource, OutboxSource, Source};
+
+use crate::error::{Context as _, Error, Kind, Result};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the pipeline: names its lock in the database and, later, its
+    /// slot, transactional id and state topic. One relay at a time owns a name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// How sure delivery is.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// Where events come from.
+    pub source: Source,
+    /// The chain, in order; may be empty.
+    #[serde(default, rename = "transform")]
+    pub transforms: Vec<Transform>,
+    /// Where messages go.
+    pub sink: Sink,
+    /// Queues, threads and time bounds.
+    #[serde(default)]
+    pub flow: Flow,
+}
+
+/// Delivery guarantee.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// Nothing lost; after a crash an unacknowledged event comes again under
+    /// the same id.
+    #[default]
+    AtLeastOnce,
+}
+
+/// One component of the chain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transform {
+    /// Name in logs, headers and errors; the file's stem where left out.
+    #[serde(default)]
+    pub name: String,
+    /// The component, relative to the configuration file.
+    pub path: PathBuf,
+    /// Passed to `create` as JSON.
+    #[serde(default)]
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// Which events it sees; the rest pass it by.
+    #[serde(default)]
+    pub when: When,
+    /// Topics it may name beside those of the sink's template; `*` stands for
+    /// any run of characters.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// Bounds on what the guest may use.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A predicate decided in the host: every list that is given must contain the
+/// event's value, exactly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// Aggregate types or tables.
+    #[serde(default)]
+    pub entity: Vec<String>,
+    /// Event types.
+    #[serde(default)]
+    pub event_type: Vec<String>,
+    /// Operations.
+    #[serde(default)]
+    pub operation: Vec<crate::event::Operation>,
+}
+
+fn default_name() -> String {
+    "relay".to_owned()
+}
+
+impl Config {
+    /// Reads, substitutes `${ENV}` and validates a file.
+    ///
+    /// # Errors
+    /// `Config`, naming the file, the field and the remedy.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .or_kind(Kind::Config, "cannot read the configuration")
+            .map_err(|e| e.at("file", path.display()).remedy("give an existing file to -c, or use flags alone"))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, base, &|name| std::env::var(name).ok()).map_err(|e| e.at("file", path.display()))
+    }
+
+    /// Parses a configuration whose relative paths start at `base`; `lookup`
+    /// gives the values of environment variables.
+    pub fn parse(text: &str, base: &Path, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut table: toml::Table = toml::from_str(text).or_kind(Kind::Config, "not TOML")?;
+        env::substitute(&mut table, lookup)?;
+        let mut config: Config = serde_path_to_error::deserialize(table).map_err(|e| {
+            let path = e.path().to_string();
+            Error::new(Kind::Config, e.into_inner().to_string().trim().to_owned())
+                .at("field", path)
+                .remedy("see the configuration reference in README.md; `relay check --offline` tests a file")
+        })?;
+        for transform in &mut config.transforms {
+            transform.path = base.join(&transform.path);
+        }
+        if let Source::File(file) = &mut config.source
+            && file.path != Path::new("-")
+        {
+            file.path = base.join(&file.path);
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what types alone cannot, and fills in names.
+    pub fn validate(&mut self) -> Result<()> {
+        let bad = |field: String, what: String| Err(Error::new(Kind::Config, what).at("field", field));
+        if self.name.is_empty() || !self.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) {
+            return bad("name".into(), format!("`{}` is no pipeline name: use a-z A-Z 0-9 _ - .", self.name));
+        }
+        let mut names = HashSet::new();
+        for (i, transform) in self.transforms.iter_mut().enumerate() {
+            if transform.name.is_empty() {
+                let stem = transform.path.file_stem().map(|s| s.to_string_lossy().into_owned());
+                transform.name = stem.unwrap_or_else(|| format!("transform-{i}"));
+            }
+            if !names.insert(transform.name.clone()) {
+                return bad(format!("transform[{i}].name"), format!("two transforms are called `{}`; names must differ", transform.name));
+            }
+            transform.limits.validate().map_err(|e| e.at("transform", &transform.name))?;
+        }
+        self.flow.validate()?;
+        self.source.validate()?;
+        self.sink.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! `[source]`.
+
+use super::limits::{at_least, millis};
+use crate::error::{Error, Kind, Result};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where events come from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Source {
+    /// An outbox table, read by polling.
+    Outbox(Box<OutboxSource>),
+    /// JSON Lines from a file or stdin.
+    File(FileSource),
+}
+
+/// An outbox table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutboxSource {
+    /// `postgres://user:password@host:port/database?sslmode=…`. A password may
+    /// also come from `PGPASSWORD` or `.pgpass`.
+    pub url: String,
+    /// `table` or `schema.table`.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// Names of the columns.
+    #[serde(default)]
+    pub columns: Columns,
+    /// Keep published rows; progress is then a row of `relay_checkpoint`.
+    #[serde(default)]
+    pub retain: bool,
+    /// Wake by `LISTEN` too. Off, because `NOTIFY` in a busy writer's
+    /// transaction cost 95% of the commit rate where it was measured.
+    #[serde(default)]
+    pub notify: bool,
+    /// Rows of one SELECT.
+    #[serde(default = "default_batch_rows")]
+    pub batch_rows: u32,
+    /// Shortest pause between two polls that found nothing.
+    #[serde(default = "default_poll_min", with = "humantime_serde")]
+    pub poll_min: Duration,
+    /// Longest pause; the pause doubles while nothing comes.
+    #[serde(default = "default_poll_max", with = "humantime_serde")]
+    pub poll_max: Duration,
+    /// `statement_timeout` of the relay's own connections.
+    #[serde(default = "default_statement_timeout", with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// `connect_timeout`.
+    #[serde(default = "default_connect_timeout", with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How long a relay that had to wait for the lock waits again before it
+    /// reads, so that the former owner's last messages are out.
+    #[serde(default = "default_takeover_delay", with = "humantime_serde")]
+    pub takeover_delay: Duration,
+}
+
+/// Column names. Left out, the default name is used where the table has it;
+/// `seq`, `id`, `aggregate_type` and `payload` must exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Columns {
+    /// `xid8`, the writer's transaction id; taken before the sequence number.
+    pub xid: Option<String>,
+    /// `bigint GENERATED ALWAYS AS IDENTITY`, the order of insertion.
+    pub seq: Option<String>,
+    /// `smallint`, generated from the aggregate id.
+    pub lane: Option<String>,
+    /// The event's id.
+    pub id: Option<String>,
+    /// The aggregate's type.
+    pub aggregate_type: Option<String>,
+    /// The aggregate's id, the key.
+    pub aggregate_id: Option<String>,
+    /// The event's type.
+    pub event_type: Option<String>,
+    /// `jsonb`, `json`, `text` or `bytea`.
+    pub payload: Option<String>,
+    /// `jsonb` or `json`, an object.
+    pub headers: Option<String>,
+    /// `timestamptz`.
+    pub created_at: Option<String>,
+}
+
+/// JSON Lines.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSource {
+    /// A file, or `-` for stdin.
+    pub path: PathBuf,
+}
+
+fn default_table() -> String {
+    "public.outbox".to_owned()
+}
+// A round trip's worth of rows: larger selects gain nothing measurable.
+const fn default_batch_rows() -> u32 {
+    4096
+}
+const fn default_poll_min() -> Duration {
+    Duration::from_millis(5)
+}
+// An idle poll costs 0.1 ms of the server: five a second are not felt.
+const fn default_poll_max() -> Duration {
+    Duration::from_millis(200)
+}
+const fn default_statement_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+const fn default_connect_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+// Longer than a broker round trip under load, shorter than anyone waits.
+const fn default_takeover_delay() -> Duration {
+    Duration::from_secs(5)
+}
+
+impl Default for OutboxSource {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            table: default_table(),
+            columns: Columns::default(),
+            retain: false,
+            notify: false,
+            batch_rows: default_batch_rows(),
+            poll_min: default_poll_min(),
+            poll_max: default_poll_max(),
+            statement_timeout: default_statement_timeout(),
+            connect_timeout: default_connect_timeout(),
+            takeover_delay: default_takeover_delay(),
+        }
+    }
+}
+
+impl Source {
+    pub(super) fn validate(&self) -> Result<()> {
+        let Source::Outbox(outbox) = self else { return Ok(()) };
+        if outbox.url.is_empty() {
+            return Err(Error::new(Kind::Config, "source.url is empty")
+                .at("field", "source.url")
+                .remedy("give postgres://user@host/database, or --source"));
+        }
+        at_least(&[
+            ("source.batch_rows", u64::from(outbox.batch_rows), 1),
+            ("source.poll_min (ms)", millis(outbox.poll_min), 1),
+            ("source.poll_max (ms)", millis(outbox.poll_max), millis(outbox.poll_min)),
+            ("source.statement_timeout (ms)", millis(outbox.statement_timeout), 1000),
+            ("source.connect_timeout (ms)", millis(outbox.connect_timeout), 1),
+        ])
+    }
+
+    /// The source's name in logs and coordinates.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Source::Outbox(_) => "outbox",
+            Source::File(_) => "file",
+        }
+    }
+}

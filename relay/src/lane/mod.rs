@@ -1,0 +1,10 @@
+//! Lanes own order: the events of a subset of keys, in order, worked by one
+//! thread, with transform instances of their own.
+
+mod queue;
+mod worker;
+
+pub use queue::LaneQueue;
+pub use worker::{Task, Workers};
+
+pub use crate::config::LANES;

@@ -1,0 +1,16 @@
+//! Postgres outbox rows through WebAssembly components into Kafka: nothing
+//! lost, order kept for each key. `docs/ARCHITECTURE.md` has the map.
+
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod lane;
+pub mod pipeline;
+pub mod progress;
+pub mod shutdown;
+pub mod sink;
+pub mod source;
+pub mod transform;

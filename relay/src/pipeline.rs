@@ -1,0 +1,268 @@
+//! The one place that knows all stages: source → lanes → transforms → sink →
+//! checkpoint → source.
+//!
+//! A *session* is one life of the connections: its ledger, its workers, its
+//! producer. Trouble with database or broker ends a session, never the relay:
+//! what is in flight is drained, what is not acknowledged is read again.
+
+use crate::checkpoint::{Ledger, Progress};
+use crate::config::{Config, Flow, OutboxSource, Sink as SinkConfig, Source};
+use crate::error::{Error, Kind, Policy, Result};
+use crate::event::TopicTemplate;
+use crate::lane::Workers;
+use crate::progress::Reporter;
+use crate::shutdown::Shutdown;
+use crate::sink::kafka::Kafka;
+use crate::sink::{Lines, Sink};
+use crate::source::outbox::{Acknowledger, Backlog, Lock, Reader, Table, TableName, Unfinished, audit};
+use crate::source::postgres::Target;
+use crate::source::{Intake, file};
+use crate::transform::{Chain, StageSpec};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A session that lived this long was healthy: the next trouble starts the
+/// backoff from its beginning.
+const HEALTHY: Duration = Duration::from_secs(30);
+
+/// What to do beside running for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// End when the backlog at start is published.
+    pub until_drained: bool,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Events done: published, dropped, in all sessions.
+    pub events: u64,
+    /// Messages acknowledged.
+    pub messages: u64,
+}
+
+/// Topics a chain may publish to, as patterns.
+#[must_use]
+pub fn allowed_topics(sink: &SinkConfig, template: &TopicTemplate) -> Vec<String> {
+    std::iter::once(template.pattern()).chain(sink.topics().iter().cloned()).collect()
+}
+
+/// The stages of a configuration.
+pub fn stage_specs(config: &Config) -> Result<Vec<StageSpec>> {
+    let template = TopicTemplate::parse(config.sink.topic())?;
+    let topics = allowed_topics(&config.sink, &template);
+    Ok(config.transforms.iter().map(|t| StageSpec::new(t, &topics)).collect())
+}
+
+/// Everything that stays the same over all sessions.
+struct Pipeline<'a> {
+    config: &'a Config,
+    chain: Arc<Chain>,
+    template: TopicTemplate,
+    shutdown: Shutdown,
+    reporter: Reporter,
+    options: Options,
+}
+
+/// How a session ended well.
+enum End {
+    /// Nothing left to do.
+    Drained,
+    /// Asked to stop.
+    Stopped,
+}
+
+/// Runs a configuration until it is drained, stopped or broken.
+///
+/// # Errors
+/// The first failure that does not pass by itself; everything before it in its
+/// lane is published, nothing after.
+pub async fn run(config: &Config, options: Options, shutdown: Shutdown) -> Result<Summary> {
+    let specs = stage_specs(config)?;
+    let flow = config.flow.clone();
+    let chain = tokio::task::spawn_blocking(move || Chain::load(&specs, &flow))
+        .await
+        .map_err(|e| Error::new(Kind::Internal, "loading the chain failed").cause(e))??;
+    let pipeline = Pipeline {
+        config,
+        chain,
+        template: TopicTemplate::parse(config.sink.topic())?,
+        shutdown,
+        reporter: Reporter::new(),
+        options,
+    };
+    let result = match &config.source {
+        Source::File(_) => pipeline.file().await,
+        Source::Outbox(source) => pipeline.outbox(source).await,
+    };
+    pipeline.reporter.finish();
+    result.map(|()| pipeline.reporter.summary())
+}
+
+/// The parts of one session.
+struct Session {
+    ledger: Arc<Ledger>,
+    sink: Arc<dyn Sink>,
+    workers: Workers,
+}
+
+impl Pipeline<'_> {
+    async fn session(&self) -> Result<Session> {
+        let Flow { in_flight_bytes, in_flight_events, .. } = self.config.flow;
+        let bytes = usize::try_from(in_flight_bytes.as_u64()).unwrap_or(usize::MAX);
+        let ledger = Ledger::new(in_flight_events as usize, bytes);
+        let patterns = allowed_topics(&self.config.sink, &self.template);
+        let (config, runtime) = (self.config.sink.clone(), tokio::runtime::Handle::current());
+        let sink = tokio::task::spawn_blocking(move || -> Result<Arc<dyn Sink>> {
+            Ok(match &config {
+                SinkConfig::Kafka(kafka) => Arc::new(Kafka::new(kafka, in_flight_events, &patterns, runtime)?),
+                SinkConfig::Stdout(_) => Arc::new(Lines::stdout()),
+                SinkConfig::File(lines) => Arc::new(Lines::append(lines.path.as_deref().unwrap_or_else(|| "-".as_ref()))?),
+            })
+        })
+        .await
+        .map_err(|e| Error::new(Kind::Internal, "opening the sink failed").cause(e))??;
+        let workers = Workers::start(&self.config.flow, &self.chain, &sink)?;
+        Ok(Session { ledger, sink, workers })
+    }
+
+    async fn file(&self) -> Result<()> {
+        let Source::File(source) = &self.config.source else { return Ok(()) };
+        let session = self.session().await?;
+        self.reporter.watch(&session.ledger, None);
+        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
+        let read = tokio::select! {
+            read = file::read(source, &mut intake) => read,
+            () = session.ledger.failed() => Ok(()),
+            () = self.shutdown.requested() => Ok(()),
+        };
+        let drained = drain(&session, self.config.flow.drain_timeout, std::future::pending()).await;
+        session.finish(&self.reporter).await.and(read).and(drained)
+    }
+
+    async fn outbox(&self, source: &OutboxSource) -> Result<()> {
+        let application = format!("relay/{}", self.config.name);
+        let target = Target::parse(&source.url, &application, source.statement_timeout, source.connect_timeout)?;
+        let table = TableName::parse(&source.table)?;
+        let backoff = ExponentialBuilder::new()
+            .with_min_delay(self.config.flow.retry_min)
+            .with_max_delay(self.config.flow.retry_max)
+            .with_jitter()
+            .without_max_times();
+        let mut delays = backoff.build();
+        // Published, but the session ended before they were deleted.
+        let mut waiting = Vec::new();
+        let mut target_backlog = None;
+        loop {
+            let started = tokio::time::Instant::now();
+            let located = |e: Error| e.at("source", "outbox").at("table", &table);
+            let session = self.outbox_session(source, &target, &table, &mut waiting, &mut target_backlog);
+            let error = match session.await.map_err(located) {
+                Ok(End::Drained | End::Stopped) => return Ok(()),
+                Err(error) if error.kind().policy().1 == Policy::Halt => return Err(error),
+                Err(error) => error,
+            };
+            if started.elapsed() >= HEALTHY {
+                delays = backoff.build();
+            }
+            let delay = delays.next().unwrap_or(self.config.flow.retry_max);
+            tracing::warn!(retry_in = ?delay, "{error}");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.shutdown.requested() => return Ok(()),
+            }
+        }
+    }
+
+    async fn outbox_session(
+        &self,
+        source: &OutboxSource,
+        target: &Target,
+        name: &TableName,
+        waiting: &mut Vec<i64>,
+        backlog: &mut Option<Backlog>,
+    ) -> Result<End> {
+        // Until the lock is ours, a request to stop has nothing to drain.
+        let opened = tokio::select! {
+            opened = self.open(source, target, name, waiting) => opened?,
+            () = self.shutdown.requested() => return Ok(End::Stopped),
+        };
+        let (mut reader, mut acknowledger, table) = opened;
+        if self.options.until_drained && backlog.is_none() {
+            *backlog = Some(reader.backlog(&table).await?);
+        }
+        let session = self.session().await?;
+        self.reporter.watch(&session.ledger, backlog.map(|b| b.rows));
+        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
+        let ended = tokio::select! {
+            read = reader.run(&mut intake, *backlog) => read.map(|()| End::Drained),
+            acknowledged = acknowledger.run(&session.ledger) => acknowledged.map(|()| End::Drained),
+            () = session.ledger.failed() => Ok(End::Stopped),
+            () = self.shutdown.requested() => Ok(End::Stopped),
+        };
+        // A broken session is left within the time after which another relay
+        // may take over; a healthy one drains in peace.
+        let patience = if ended.is_ok() { self.config.flow.drain_timeout } else { source.takeover_delay };
+        let drained = drain(&session, patience, acknowledger.run(&session.ledger)).await;
+        let flushed = acknowledger.flush(&session.ledger).await;
+        *waiting = acknowledger.into_waiting();
+        session.finish(&self.reporter).await?;
+        flushed?;
+        let end = ended?;
+        drained?;
+        Ok(end)
+    }
+
+    /// Connects, takes the lock, checks the table, restores what is known.
+    async fn open(&self, source: &OutboxSource, target: &Target, name: &TableName, waiting: &mut Vec<i64>) -> Result<(Reader, Acknowledger, Table)> {
+        let connection = target.connect().await?;
+        let lock = Lock::acquire(&connection, &self.config.name, source.takeover_delay).await?;
+        lock.verify(&connection).await?;
+        let table = Table::find(&connection.client, name, &source.columns).await?;
+        let findings = audit(&connection.client, &table, source.retain).await?;
+        crate::source::outbox::refuse(&table, &findings)?;
+        let unfinished = Unfinished::default();
+        let second = target.connect().await?;
+        let (acknowledger, floor) = if source.retain {
+            let (acknowledger, checkpoint) = Acknowledger::retaining(second, &table, &self.config.name, unfinished.clone()).await?;
+            (acknowledger, checkpoint.floor)
+        } else {
+            (Acknowledger::deleting(second, &table, unfinished.clone(), waiting.clone()).await?, 0)
+        };
+        let reader = Reader::new(connection, &table, source, floor, unfinished).await?;
+        tracing::info!(database = target.label(), table = %name, pipeline = self.config.name, "reading the outbox");
+        Ok((reader, acknowledger, table))
+    }
+}
+
+impl Session {
+    /// Ends workers and sink and returns the session's failure, if it has one.
+    async fn finish(self, reporter: &Reporter) -> Result<()> {
+        let Session { ledger, sink, workers } = self;
+        let closing = Arc::clone(&sink);
+        // Joining threads blocks.
+        let ended = tokio::task::spawn_blocking(move || {
+            closing.purge();
+            workers.discard();
+            drop((workers, closing));
+            drop(sink);
+        });
+        ended.await.map_err(|e| Error::new(Kind::Internal, "closing the session failed").cause(e))?;
+        reporter.ended(ledger.progress());
+        ledger.take_failure().map_or(Ok(()), Err)
+    }
+}
+
+/// Waits until nothing is in flight, while `alongside` goes on acknowledging.
+async fn drain(session: &Session, patience: Duration, alongside: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        () = session.ledger.idle() => Ok(()),
+        ended = alongside => ended,
+        () = tokio::time::sleep(patience) => {
+            let Progress { in_flight, .. } = session.ledger.progress();
+            Err(Error::new(Kind::DrainTimeout, format!("{in_flight} events were still unacknowledged after {patience:?}"))
+                .remedy("nothing is lost: they are read again at the next start, and may then arrive a second time under the same id"))
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Callbacks of librdkafka: delivery reports and its log.
+
+use crate::checkpoint::Ticket;
+use crate::error::{Error, Kind};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Broker errors repeat with every attempt to connect; one line in this time
+/// is enough to know.
+const ERROR_LOG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Context of the producer.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    reported: Mutex<()>,
+    changed: Condvar,
+    logged: Mutex<Option<Instant>>,
+}
+
+impl Deliveries {
+    /// Waits for a delivery report, at most `timeout`.
+    pub(super) fn wait(&self, timeout: Duration) {
+        let guard = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whether it came or not, the caller tries again.
+        drop(self.changed.wait_timeout(guard, timeout));
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "librdkafka", facility, "{message}");
+            }
+            // Reported through `error` with a limit on the rate.
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::debug!(target: "librdkafka", facility, "{message}"),
+            _ => tracing::trace!(target: "librdkafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|at| at.elapsed() >= ERROR_LOG_INTERVAL) {
+            *logged = Some(Instant::now());
+            tracing::warn!(%error, reason, "trouble with the broker; retrying, the source waits when the queue is full");
+        }
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Arc<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
+        match result {
+            Ok(_) => ticket.acknowledge(),
+            Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
+            Err((error, message)) => {
+                let error = refusal(error, message.topic(), message.partition());
+                ticket.fail(error.at("position", ticket.position()));
+            }
+        }
+        drop(ticket);
+        self.changed.notify_all();
+    }
+}
+
+/// What a refused message means for the relay.
+pub(super) fn refusal(error: &KafkaError, topic: &str, partition: i32) -> Error {
+    let (kind, remedy) = match error.rdkafka_error_code() {
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge) => (
+            Kind::MessageRefused,
+            "raise max.message.bytes of the topic, let a transform shorten the payload, or set a smaller \"batch.size\" under [sink.librdkafka]",
+        ),
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic) => {
+            (Kind::MessageRefused, "create the topic, or let the relay do so with [sink.create_topics]")
+        }
+        Some(Code::InvalidRecord | Code::InvalidMessage | Code::InvalidTimestamp) => {
+            (Kind::MessageRefused, "the broker refuses the record itself: a compacted topic needs keys")
+        }
+        Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
+            (Kind::BrokerUnusable, "grant this user WRITE and DESCRIBE on the topic, and IDEMPOTENT_WRITE on old brokers")
+        }
+        // Fatal errors of the idempotent producer end it; a new one starts
+        // with what was not acknowledged.
+        _ => (Kind::BrokerUnavailable, "the producer is replaced; events not acknowledged are sent again"),
+    };
+    let error = Error::new(kind, "the broker refused a message").cause(error.clone()).at("topic", topic).remedy(remedy);
+    if partition >= 0 { error.at("partition", partition) } else { error }
+}

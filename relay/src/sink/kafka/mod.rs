@@ -1,0 +1,187 @@
+//! Apache Kafka through librdkafka: an idempotent, gapless producer whose
+//! delivery reports complete the tickets.
+
+mod context;
+mod options;
+mod topics;
+
+pub use options::client_config;
+pub use topics::{TopicInfo, Topics};
+
+use super::Sink;
+use crate::checkpoint::Ticket;
+use crate::config::KafkaSink;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::event::Event;
+use context::Deliveries;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
+use rdkafka::types::RDKafkaErrorCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the poll thread waits for a delivery report at a time: bounds how
+/// late it notices that the sink closes.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A full queue is looked at again after this long even if no delivery report
+/// came: covers a report between the look and the wait.
+const FULL_RETRY: Duration = Duration::from_millis(20);
+
+/// Bytes a record needs beside key, value and headers in a batch of its own:
+/// batch header 61, lengths and attributes up to 30 (source: Apache Kafka,
+/// `org.apache.kafka.common.record.DefaultRecordBatch`).
+const RECORD_OVERHEAD: usize = 96;
+
+/// See the module.
+pub struct Kafka {
+    producer: Arc<BaseProducer<Deliveries>>,
+    topics: Topics,
+    closing: Arc<AtomicBool>,
+    poller: Option<JoinHandle<()>>,
+    trace_headers: bool,
+    compressed: bool,
+}
+
+impl Kafka {
+    /// Connects lazily: a broker that is down is waited for, not failed on.
+    ///
+    /// # Errors
+    /// `Config` for options librdkafka refuses.
+    pub fn new(config: &KafkaSink, max_events: u32, patterns: &[String], runtime: tokio::runtime::Handle) -> Result<Self> {
+        let closing = Arc::new(AtomicBool::new(false));
+        let topics = Topics::new(config, patterns, runtime, Arc::clone(&closing))?;
+        let mut client = client_config(config)?;
+        client
+            .set("queue.buffering.max.kbytes", (config.queue_bytes.as_u64() / 1024).max(1).to_string())
+            // One event may become many messages; the bound in bytes is the real one.
+            .set("queue.buffering.max.messages", max_events.saturating_mul(10).clamp(1, 10_000_000).to_string());
+        if !config.librdkafka.contains_key("batch.size") {
+            client.set("batch.size", topics.batch_size().to_string());
+        }
+        let compressed = ["compression.type", "compression.codec"].iter().any(|o| client.get(o).is_some_and(|v| v != "none"));
+        let producer: BaseProducer<Deliveries> = client
+            .create_with_context(Deliveries::default())
+            .or_kind(Kind::Config, "librdkafka refuses the configuration")
+            .map_err(|e| e.at("field", "sink.librdkafka").remedy("correct the option it names"))?;
+        let producer = Arc::new(producer);
+        let poller = {
+            let (producer, closing) = (Arc::clone(&producer), Arc::clone(&closing));
+            std::thread::Builder::new()
+                .name("kafka-poll".into())
+                .spawn(move || {
+                    while !closing.load(Ordering::Acquire) {
+                        producer.poll(POLL);
+                    }
+                })
+                .or_kind(Kind::Internal, "cannot start the poll thread")?
+        };
+        Ok(Self { producer, topics, closing, poller: Some(poller), trace_headers: config.trace_headers, compressed })
+    }
+
+    fn headers(&self, message: &Event, made_by: &str) -> OwnedHeaders {
+        let position = message.position.to_string();
+        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len() + 3).insert(Header { key: "id", value: Some(&*message.id) });
+        if self.trace_headers {
+            headers = headers.insert(Header { key: "relay-position", value: Some(&position) });
+            if !made_by.is_empty() {
+                headers = headers.insert(Header { key: "relay-transform", value: Some(made_by) });
+            }
+        }
+        for header in &message.headers {
+            headers = headers.insert(Header { key: &header.name, value: header.value.as_deref() });
+        }
+        headers
+    }
+
+    /// Refuses what the broker would refuse, while it is one event's own
+    /// failure and not that of a whole batch.
+    fn check(&self, message: &Event, topic: &TopicInfo) -> Result<()> {
+        if let Some(partition) = message.partition
+            && partition >= topic.partitions
+        {
+            return Err(Error::new(Kind::MessageRefused, format!("partition {partition} of a topic with {}", topic.partitions))
+                .at("topic", &message.topic)
+                .remedy("correct the transform that chose the partition, or add partitions"));
+        }
+        if message.key.is_none() && topic.compacted {
+            return Err(Error::new(Kind::MessageRefused, "a message without a key for a compacted topic")
+                .at("topic", &message.topic)
+                .remedy("give the event a key (aggregate id), or do not compact the topic"));
+        }
+        let opt = |b: &Option<bytes::Bytes>| b.as_ref().map_or(0, bytes::Bytes::len);
+        let headers: usize = message.headers.iter().map(|h| h.name.len() + opt(&h.value) + 10).sum();
+        let size = RECORD_OVERHEAD + opt(&message.key) + opt(&message.payload) + headers + message.id.len();
+        match topic.max_message_bytes {
+            Some(max) if size > max && !self.compressed => Err(Error::new(
+                Kind::MessageRefused,
+                format!("a message of about {size} bytes for a topic that takes {max} (max.message.bytes)"),
+            )
+            .at("topic", &message.topic)
+            .remedy("raise max.message.bytes of the topic, let a transform shorten the payload, or set compression.type under [sink.librdkafka]")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Sink for Kafka {
+    fn publish(&self, message: &Event, made_by: &str, ticket: &Arc<Ticket>) -> Result<()> {
+        let topic = self.topics.get(&message.topic)?;
+        self.check(message, &topic)?;
+        let mut record = BaseRecord::with_opaque_to(&message.topic, Arc::clone(ticket)).headers(self.headers(message, made_by));
+        if let Some(key) = &message.key {
+            record = record.key(&**key);
+        }
+        if let Some(payload) = &message.payload {
+            record = record.payload(&**payload);
+        }
+        if let Some(partition) = message.partition {
+            record = record.partition(i32::try_from(partition).unwrap_or(i32::MAX));
+        }
+        loop {
+            if self.closing.load(Ordering::Acquire) {
+                return Err(closing());
+            }
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    self.producer.context().wait(FULL_RETRY);
+                }
+                Err((error, _)) => {
+                    let partition = message.partition.and_then(|p| i32::try_from(p).ok()).unwrap_or(-1);
+                    return Err(context::refusal(&error, &message.topic, partition));
+                }
+            }
+        }
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn purge(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        // Reports of purged messages drop their tickets.
+        self.producer.poll(Duration::ZERO);
+    }
+}
+
+fn closing() -> Error {
+    Error::new(Kind::Interrupted, "the sink is closing")
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Release);
+        if let Some(poller) = self.poller.take()
+            && poller.join().is_err()
+        {
+            tracing::error!("the Kafka poll thread panicked");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Where messages go. A sink accepts a message together with its event's
+//! ticket and acknowledges the ticket when the message is durable, not before.
+
+pub mod kafka;
+mod lines;
+
+pub use lines::Lines;
+
+use crate::checkpoint::Ticket;
+use crate::error::Result;
+use crate::event::Event;
+use std::sync::Arc;
+
+/// See the module. Called from worker threads; may block them, which is how a
+/// slow broker stops the reading.
+pub trait Sink: Send + Sync + 'static {
+    /// Hands over one message. Messages of one key handed over one after the
+    /// other arrive in that order. Blocks while the sink's queue is full.
+    ///
+    /// # Errors
+    /// When this message can never be published, or the sink is closing; the
+    /// ticket is then not acknowledged.
+    fn publish(&self, message: &Event, made_by: &str, ticket: &Arc<Ticket>) -> Result<()>;
+
+    /// Makes what was handed over by this thread's batch durable where the
+    /// sink does not do so by itself.
+    fn flush(&self) -> Result<()>;
+
+    /// Gives up everything not durable yet and refuses what comes after: the
+    /// tickets are dropped, the events come again.
+    fn purge(&self);
+}

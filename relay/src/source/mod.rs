@@ -1,0 +1,92 @@
+//! Where events come from. A source hands events to the pipeline's [`Intake`]
+//! and is told, in its own words, what became of them.
+
+pub mod file;
+pub mod outbox;
+pub mod postgres;
+
+use crate::checkpoint::Ledger;
+use crate::error::Result;
+use crate::event::{Event, Shared, TopicTemplate};
+use crate::lane::{Task, Workers};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Distinct entity, event type and topic names shared instead of copied; more
+/// are correct, only costlier.
+const SHARED_NAMES: usize = 4096;
+
+/// What a source hands its events to: admission within the budget, then the
+/// event's lane.
+pub struct Intake<'a> {
+    ledger: &'a Arc<Ledger>,
+    workers: &'a Workers,
+    topic: &'a TopicTemplate,
+    names: HashSet<Shared>,
+    rendered: String,
+}
+
+impl<'a> Intake<'a> {
+    /// An intake of one session.
+    pub fn new(ledger: &'a Arc<Ledger>, workers: &'a Workers, topic: &'a TopicTemplate) -> Self {
+        Self { ledger, workers, topic, names: HashSet::new(), rendered: String::new() }
+    }
+
+    /// The default topic of an event of this entity and type.
+    pub fn topic(&mut self, entity: &str, event_type: &str) -> Shared {
+        self.rendered = self.topic.render(entity, event_type);
+        let rendered = std::mem::take(&mut self.rendered);
+        self.share(&rendered)
+    }
+
+    /// One copy of a name that many events carry.
+    pub fn share(&mut self, name: &str) -> Shared {
+        if let Some(known) = self.names.get(name) {
+            return known.clone();
+        }
+        let shared: Shared = name.into();
+        if self.names.len() < SHARED_NAMES {
+            self.names.insert(shared.clone());
+        }
+        shared
+    }
+
+    /// Takes the event if there is room, and gives it back otherwise.
+    pub fn try_admit(&self, lane: usize, event: Event) -> Result<(), Event> {
+        match self.ledger.try_admit(event.position, event.size()) {
+            Some(ticket) => {
+                self.workers.push(lane, Task { event, ticket });
+                Ok(())
+            }
+            None => Err(event),
+        }
+    }
+
+    /// Waits at most `patience` for room; `Err` gives the event back.
+    pub async fn admit_within(&self, lane: usize, mut event: Event, patience: Duration) -> Result<(), Event> {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            match self.try_admit(lane, event) {
+                Ok(()) => return Ok(()),
+                Err(back) => event = back,
+            }
+            if tokio::time::timeout_at(deadline, self.ledger.room()).await.is_err() {
+                return self.try_admit(lane, event);
+            }
+        }
+    }
+
+    /// Waits for room as long as it takes.
+    pub async fn admit(&self, lane: usize, mut event: Event) {
+        while let Err(back) = self.try_admit(lane, event) {
+            event = back;
+            self.ledger.room().await;
+        }
+    }
+
+    /// Waits until something was settled.
+    pub async fn room(&self) {
+        self.ledger.room().await;
+    }
+}

@@ -1,0 +1,135 @@
+//! The acknowledging half, on a session of its own: deletes what is published,
+//! or (`retain`) records it.
+
+use super::table::{Table, quote};
+use super::{Unfinished, ddl, multirange};
+use crate::checkpoint::Ledger;
+use crate::error::Result;
+use crate::source::postgres::{Connection, classify};
+use rangemap::RangeInclusiveSet;
+use tokio_postgres::Statement;
+
+/// Rows of one DELETE: bounds the transaction, not the throughput.
+const DELETE_ROWS: usize = 10_000;
+
+enum Mode {
+    Delete,
+    Retain { pipeline: String, acknowledged: RangeInclusiveSet<i64>, floor: i64 },
+}
+
+/// See the module.
+pub struct Acknowledger {
+    connection: Connection,
+    statement: Statement,
+    mode: Mode,
+    unfinished: Unfinished,
+    /// Published and not yet deleted; survives a lost session.
+    waiting: Vec<i64>,
+}
+
+/// What `retain` remembers.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    /// All rows at or below are published.
+    pub floor: i64,
+    /// Published above the floor.
+    pub acknowledged: RangeInclusiveSet<i64>,
+}
+
+impl Acknowledger {
+    /// Deletes rows; `waiting` are those a former session could not delete.
+    pub async fn deleting(connection: Connection, table: &Table, unfinished: Unfinished, waiting: Vec<i64>) -> Result<Self> {
+        let sql = format!("DELETE FROM {} WHERE {} = ANY ($1)", table.name.sql(), quote(&table.seq.name));
+        let statement = connection.client.prepare(&sql).await.map_err(|e| classify(e, "cannot prepare the delete"))?;
+        waiting.iter().for_each(|seq| unfinished.insert(*seq));
+        Ok(Self { connection, statement, mode: Mode::Delete, unfinished, waiting })
+    }
+
+    /// Keeps rows and records progress in `relay_checkpoint`.
+    pub async fn retaining(connection: Connection, table: &Table, pipeline: &str, unfinished: Unfinished) -> Result<(Self, Checkpoint)> {
+        let read = format!(
+            "SELECT c.floor, lower(r), upper(r) - 1 FROM {} c LEFT JOIN LATERAL unnest(c.acknowledged) r ON true \
+             WHERE c.pipeline = $1 AND c.table_name = $2",
+            ddl::CHECKPOINT
+        );
+        let name = table.name.to_string();
+        let rows = connection.client.query(&read, &[&pipeline, &name]).await.map_err(|e| classify(e, "cannot read relay_checkpoint"))?;
+        let mut checkpoint = Checkpoint::default();
+        for row in rows {
+            checkpoint.floor = row.get(0);
+            if let (Some(low), Some(high)) = (row.get::<_, Option<i64>>(1), row.get::<_, Option<i64>>(2)) {
+                checkpoint.acknowledged.insert(low..=high);
+            }
+        }
+        let write = format!(
+            "INSERT INTO {0} AS c (pipeline, table_name, floor, acknowledged) VALUES ($1, '{1}', $2, $3::text::int8multirange) \
+             ON CONFLICT (pipeline) DO UPDATE SET table_name = excluded.table_name, floor = excluded.floor, \
+             acknowledged = excluded.acknowledged, updated_at = now()",
+            ddl::CHECKPOINT,
+            name.replace('\'', "''")
+        );
+        let statement = connection.client.prepare(&write).await.map_err(|e| classify(e, "cannot prepare the checkpoint"))?;
+        unfinished.restore(&checkpoint);
+        let mode = Mode::Retain { pipeline: pipeline.to_owned(), acknowledged: checkpoint.acknowledged.clone(), floor: checkpoint.floor };
+        Ok((Self { connection, statement, mode, unfinished, waiting: Vec::new() }, checkpoint))
+    }
+
+    /// Acknowledges whatever is done, as it gets done, for ever.
+    ///
+    /// # Errors
+    /// When the session ends; what was not acknowledged is kept in `waiting`.
+    pub async fn run(&mut self, ledger: &Ledger) -> Result<()> {
+        loop {
+            ledger.done().await;
+            self.flush(ledger).await?;
+        }
+    }
+
+    /// Acknowledges what is done now.
+    pub async fn flush(&mut self, ledger: &Ledger) -> Result<()> {
+        let (done, _) = ledger.take_done();
+        self.waiting.extend(done.iter().map(|p| i64::try_from(p.commit).unwrap_or(i64::MAX)));
+        while !self.waiting.is_empty() {
+            let cut = self.waiting.len().saturating_sub(DELETE_ROWS);
+            // Taken out only once it succeeded.
+            let chunk: Vec<i64> = self.waiting[cut..].to_vec();
+            self.acknowledge(&chunk).await?;
+            self.waiting.truncate(cut);
+        }
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, seqs: &[i64]) -> Result<()> {
+        let client = &self.connection.client;
+        match &mut self.mode {
+            Mode::Delete => {
+                client.execute(&self.statement, &[&seqs]).await.map_err(|e| classify(e, "cannot delete published rows"))?;
+                self.unfinished.remove(seqs);
+            }
+            Mode::Retain { pipeline, acknowledged, floor } => {
+                let mut next = acknowledged.clone();
+                seqs.iter().for_each(|seq| next.insert(*seq..=*seq));
+                let settled = self.unfinished.settle(seqs);
+                // A stored position never moves backward.
+                let next_floor = settled.max(*floor);
+                next.remove(i64::MIN..=next_floor);
+                client
+                    .execute(&self.statement, &[&*pipeline, &next_floor, &multirange(&next)])
+                    .await
+                    .map_err(|e| classify(e, "cannot write relay_checkpoint"))?;
+                (*acknowledged, *floor) = (next, next_floor);
+            }
+        }
+        Ok(())
+    }
+
+    /// What could not be deleted, for the next session.
+    #[must_use]
+    pub fn into_waiting(self) -> Vec<i64> {
+        match self.mode {
+            Mode::Delete => self.waiting,
+            // The checkpoint did not record them, so they come again.
+            Mode::Retain { .. } => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Opening a session.
+
+use super::errors::classify;
+use super::tls::{self, SslMode};
+use super::password;
+use crate::error::{Context as _, Error, Kind, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_postgres::config::Host;
+use tokio_postgres::{AsyncMessage, Client, Config, Notification};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A dead peer is noticed after this long without traffic.
+const TCP_DEAD: Duration = Duration::from_secs(30);
+
+/// Notifications waiting to be looked at; further ones are dropped, because one
+/// is enough to wake the poll.
+const NOTIFICATIONS: usize = 1;
+
+/// Where and how to connect; parsed once, used for every session.
+#[derive(Clone)]
+pub struct Target {
+    config: Config,
+    tls: MakeRustlsConnect,
+    label: String,
+}
+
+/// One open session. Dropping it closes the session.
+pub struct Connection {
+    /// The client; `Client::is_closed` tells that the session is gone.
+    pub client: Client,
+    /// One entry when a `NOTIFY` came.
+    pub notified: mpsc::Receiver<Notification>,
+    tls: MakeRustlsConnect,
+}
+
+impl Target {
+    /// Parses a URL or a `key=value` string with libpq's `sslmode` and
+    /// `sslrootcert`, and finds the password.
+    ///
+    /// # Errors
+    /// `Config`; the message never holds the URL, which may hold a password.
+    pub fn parse(url: &str, application: &str, statement_timeout: Duration, connect_timeout: Duration) -> Result<Self> {
+        let at = |e: Error| e.at("field", "source.url").remedy("write postgres://user:password@host:port/database?sslmode=…");
+        let (plain, mode, root) = split_tls(url)?;
+        let mut config: Config = plain.parse().or_kind(Kind::Config, "not a Postgres URL").map_err(at)?;
+        let Some(user) = config.get_user().map(str::to_owned) else {
+            return Err(at(Error::new(Kind::Config, "the URL names no user")));
+        };
+        let host = match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            #[cfg(unix)]
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => return Err(at(Error::new(Kind::Config, "the URL names no host"))),
+        };
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        let database = config.get_dbname().unwrap_or(&user).to_owned();
+        if config.get_password().is_none()
+            && let Some(password) = password::find(&host, port, &database, &user)
+        {
+            config.password(password);
+        }
+        // The planner must use the index on the sequence number even when the
+        // statistics say that the queue is empty. Sent at start-up: a pooler
+        // refuses it, which is how one is recognised.
+        let options = format!(
+            "-c statement_timeout={} -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c idle_in_transaction_session_timeout=60000",
+            statement_timeout.as_millis()
+        );
+        let options = config.get_options().map_or(options.clone(), |own| format!("{options} {own}"));
+        config
+            .ssl_mode(match mode {
+                SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+                SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+                _ => tokio_postgres::config::SslMode::Require,
+            })
+            .application_name(application)
+            .options(options)
+            .connect_timeout(connect_timeout)
+            .keepalives_idle(TCP_DEAD)
+            .tcp_user_timeout(TCP_DEAD);
+        let tls = MakeRustlsConnect::new(tls::client(mode, root.as_deref())?);
+        Ok(Self { config, tls, label: format!("{host}:{port}/{database}") })
+    }
+
+    /// `host:port/database`, for logs.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Opens a session and drives it in a task of its own.
+    ///
+    /// # Errors
+    /// `DatabaseUnavailable` or `DatabaseUnusable`.
+    pub async fn connect(&self) -> Result<Connection> {
+        let connected = self.config.connect(self.tls.clone()).await;
+        let (client, mut connection) =
+            connected.map_err(|e| classify(e, "cannot connect to the database").at("database", &self.label))?;
+        let (sender, notified) = mpsc::channel(NOTIFICATIONS);
+        let label = self.label.clone();
+        tokio::spawn(async move {
+            loop {
+                match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                    Some(Ok(AsyncMessage::Notification(n))) => drop(sender.try_send(n)),
+                    Some(Ok(AsyncMessage::Notice(notice))) => tracing::debug!(%notice, "from the server"),
+                    Some(Ok(_)) => {}
+                    // The client's next call reports it with coordinates.
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, database = label, "session ended");
+                        return;
+                    }
+                    None => return,
+                }
+            }
+        });
+        Ok(Connection { client, notified, tls: self.tls.clone() })
+    }
+}
+
+impl Connection {
+    /// Cancels the statement in progress; what it returned so far stays valid.
+    pub async fn cancel(&self) {
+        if let Err(error) = self.client.cancel_token().cancel_query(self.tls.clone()).await {
+            tracing::debug!(%error, "cannot cancel a statement");
+        }
+    }
+}
+
+/// Takes `sslmode` and `sslrootcert` out of a URL or key-value string;
+/// tokio-postgres knows only three modes and no roots.
+fn split_tls(url: &str) -> Result<(String, SslMode, Option<PathBuf>)> {
+    let (mut mode, mut root) = (std::env::var("PGSSLMODE").ok(), std::env::var_os("PGSSLROOTCERT").map(PathBuf::from));
+    let mut keep = |pair: &str| match pair.split_once('=') {
+        Some(("sslmode", value)) => {
+            mode = Some(value.to_owned());
+            false
+        }
+        Some(("sslrootcert", value)) => {
+            let value = url::form_urlencoded::parse(format!("v={value}").as_bytes()).next().map(|(_, v)| v.into_owned());
+            root = value.filter(|v| v != "system").map(PathBuf::from);
+            false
+        }
+        _ => true,
+    };
+    let plain = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        match url.split_once('?') {
+            Some((base, query)) => {
+                let rest: Vec<_> = query.split('&').filter(|pair| keep(pair)).collect();
+                if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) }
+            }
+            None => url.to_owned(),
+        }
+    } else {
+        url.split_whitespace().filter(|pair| keep(pair)).collect::<Vec<_>>().join(" ")
+    };
+    let mode = mode.map_or(Ok(SslMode::default()), |m| SslMode::parse(&m))?;
+    Ok((plain, mode, root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_tls_out_of_urls_and_strings() {
+        for url in ["postgres://u@h/d?sslmode=verify-full&sslrootcert=%2Fa%20b&x=1", "host=h sslmode=verify-full sslrootcert=/a%20b x=1"] {
+            let (plain, mode, root) = split_tls(url).expect("parses");
+            assert!(!plain.contains("ssl") && plain.contains("x=1"), "{plain}");
+            assert_eq!((mode, root), (SslMode::VerifyFull, Some(PathBuf::from("/a b"))));
+        }
+        assert!(split_tls("postgres://u@h/d?sslmode=nope").is_err());
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_without_showing_it() {
+        let parse = |url| Target::parse(url, "t", Duration::from_secs(1), Duration::from_secs(1)).map(|t| t.label);
+        for bad in ["postgres://", "nonsense", "postgres://user:s3cret@/db?bogus=1", "postgres://h/db"] {
+            let text = parse(bad).expect_err(bad).to_string();
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+        assert_eq!(parse("postgres://u:p@h:1/d").expect("parses"), "h:1/d");
+    }
+}

@@ -1,0 +1,177 @@
+//! A generation: the whole ordered chain, immutable, and a lane's working copy.
+
+use super::engine::Engine;
+use super::stage::{LaneStage, Stage, Verdict};
+use crate::config::{Flow, Limits, Transform, When};
+use crate::error::{Error, Kind, Result};
+use crate::event::Event;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a stage is made of.
+#[derive(Clone, Debug)]
+pub struct StageSpec {
+    /// Name in headers and errors.
+    pub name: String,
+    /// The component.
+    pub path: PathBuf,
+    /// Settings as JSON text.
+    pub settings: String,
+    /// Bounds.
+    pub limits: Limits,
+    /// Which events it sees.
+    pub when: When,
+    /// Topics it may name.
+    pub topics: Vec<String>,
+}
+
+impl StageSpec {
+    /// From the configuration; `topics` are those the sink allows.
+    #[must_use]
+    pub fn new(transform: &Transform, topics: &[String]) -> Self {
+        Self {
+            name: transform.name.clone(),
+            path: transform.path.clone(),
+            settings: serde_json::Value::Object(transform.settings.clone()).to_string(),
+            limits: transform.limits.clone(),
+            when: transform.when.clone(),
+            topics: topics.iter().chain(&transform.topics).cloned().collect(),
+        }
+    }
+}
+
+/// See the module.
+pub struct Chain {
+    engine: Engine,
+    stages: Vec<Stage>,
+    provenance: String,
+    batch_events: usize,
+    batch_bytes: usize,
+}
+
+impl Chain {
+    /// Loads and checks every component and tries it with its settings.
+    ///
+    /// # Errors
+    /// `Component`, naming the transform, the file and the remedy.
+    pub fn load(specs: &[StageSpec], flow: &Flow) -> Result<Arc<Self>> {
+        let limits: Vec<_> = specs.iter().map(|s| s.limits.clone()).collect();
+        let engine = Engine::new(&limits)?;
+        let mut stages = Vec::new();
+        for spec in specs {
+            let located = |e: Error| e.at("transform", &spec.name).at("file", spec.path.display());
+            let module = engine.load(&spec.path).map_err(located)?;
+            engine.trial(&module, &spec.name, &spec.settings, &spec.limits).map_err(located)?;
+            tracing::info!(transform = spec.name, digest = module.short_digest(), bytes = module.size(), "component ready");
+            stages.push(Stage {
+                name: spec.name.clone(),
+                module,
+                settings: spec.settings.clone(),
+                limits: spec.limits.clone(),
+                when: spec.when.clone(),
+                topics: spec.topics.clone(),
+            });
+        }
+        let provenance = stages.iter().map(|s| format!("{}@{}", s.name, s.module.short_digest())).collect::<Vec<_>>().join(",");
+        let batch_bytes = usize::try_from(flow.batch_bytes.as_u64()).unwrap_or(usize::MAX);
+        Ok(Arc::new(Self { engine, stages, provenance, batch_events: flow.batch_events, batch_bytes }))
+    }
+
+    /// `name@digest` of each stage, for the header `relay-transform`; empty for
+    /// an empty chain.
+    #[must_use]
+    pub fn provenance(&self) -> &str {
+        &self.provenance
+    }
+}
+
+/// What a batch became: messages in order, each with the index of the event it
+/// came from, and the failure of each event that has one. A failed event has
+/// no messages.
+#[derive(Debug, Default)]
+pub struct Produced {
+    /// `(index of the event, message)`, ascending.
+    pub messages: Vec<(usize, Event)>,
+    /// `(index of the event, why)`, ascending.
+    pub failures: VecDeque<(usize, Error)>,
+}
+
+/// One lane's instances of a chain.
+pub struct LaneChain {
+    chain: Arc<Chain>,
+    stages: Vec<LaneStage>,
+}
+
+impl LaneChain {
+    /// Makes no instance yet; the first event does.
+    #[must_use]
+    pub fn new(chain: Arc<Chain>) -> Self {
+        let stages = chain.stages.iter().map(LaneStage::new).collect();
+        Self { chain, stages }
+    }
+
+    /// Runs consecutive events of the lane through the whole chain.
+    pub fn run(&mut self, events: Vec<Event>) -> Produced {
+        let mut items: Vec<(usize, Event)> = events.into_iter().enumerate().collect();
+        let mut failures: Vec<(usize, Error)> = Vec::new();
+        for (stage, lane) in self.chain.stages.iter().zip(&mut self.stages) {
+            let seen: Vec<&Event> = items.iter().map(|(_, e)| e).filter(|e| stage.sees(e)).collect();
+            if seen.is_empty() {
+                continue;
+            }
+            let mut verdicts: Vec<Verdict> = Vec::with_capacity(seen.len());
+            for batch in batches(&seen, self.chain.batch_events, self.chain.batch_bytes) {
+                lane.run(&self.chain.engine, stage, batch, &mut verdicts);
+            }
+            items = merge(stage, items, verdicts, &mut failures);
+        }
+        failures.sort_by_key(|(index, _)| *index);
+        Produced { messages: items, failures: failures.into() }
+    }
+}
+
+/// Cuts a slice into batches within both bounds; an item over the bound of
+/// bytes goes alone.
+fn batches<'a, 'e>(events: &'a [&'e Event], max_events: usize, max_bytes: usize) -> Vec<&'a [&'e Event]> {
+    let mut out = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (i, event) in events.iter().enumerate() {
+        let size = event.size();
+        if i > start && (i - start >= max_events || bytes + size > max_bytes) {
+            out.push(&events[start..i]);
+            (start, bytes) = (i, 0);
+        }
+        bytes += size;
+    }
+    out.push(&events[start..]);
+    out
+}
+
+/// Puts a stage's verdicts in the place of the events it saw. An event that
+/// failed loses its siblings too: all of it is published, or nothing.
+fn merge(stage: &Stage, items: Vec<(usize, Event)>, verdicts: Vec<Verdict>, failures: &mut Vec<(usize, Error)>) -> Vec<(usize, Event)> {
+    let mut verdicts = verdicts.into_iter();
+    let mut out = Vec::with_capacity(items.len());
+    let before = failures.len();
+    for (origin, event) in items {
+        if !stage.sees(&event) {
+            out.push((origin, event));
+            continue;
+        }
+        match verdicts.next() {
+            Some(Ok(made)) => out.extend(made.into_iter().map(|e| (origin, e))),
+            Some(Err(error)) => {
+                if failures.last().is_none_or(|(last, _)| *last != origin) {
+                    failures.push((origin, error));
+                }
+            }
+            None => failures.push((origin, Error::new(Kind::Internal, "an event without a verdict"))),
+        }
+    }
+    if failures.len() > before {
+        let guilty: Vec<usize> = failures.iter().map(|(origin, _)| *origin).collect();
+        out.retain(|(origin, _)| !guilty.contains(origin));
+    }
+    out
+}

@@ -1,0 +1,239 @@
+//! One engine for the process: compile or load from the cache, check against
+//! the contract, keep time.
+
+use super::bindings::{self, TransformPre};
+use super::instance::{Guest, Instance};
+use crate::config::{LANES, Limits};
+use crate::error::{Context as _, Error, Kind, Result};
+use sha2::{Digest as _, Sha256};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Resolution of deadlines. One tick is one atomic add a millisecond.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// A component larger than this is refused before it is read: CPython with its
+/// library is 18 MB, and compiling needs about ten times the size.
+const MAX_COMPONENT_BYTES: u64 = 256 << 20;
+
+/// Interfaces a component may import: this package's, and nothing else.
+const ALLOWED_IMPORTS: &[&str] = &["relay:transform/host@1.", "relay:transform/types@1."];
+
+/// What it must export.
+const WORLD_EXPORT: &str = "relay:transform/transformer@1.";
+
+/// Instances alive at once for each lane: two of each stage while one is being
+/// replaced, and four stages; more stages make a larger pool.
+const INSTANCES_PER_STAGE: u32 = 2;
+
+/// Core modules inside one component: SpiderMonkey's and CPython's bring a
+/// handful of adapters.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker: Arc<Linker<Guest>>,
+}
+
+/// A checked component, compiled for this process.
+#[derive(Clone)]
+pub struct Module {
+    pre: TransformPre<Guest>,
+    digest: String,
+    size: u64,
+}
+
+impl Module {
+    /// sha256 of the file, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The first half of the digest's first 16 digits, for people.
+    #[must_use]
+    pub fn short_digest(&self) -> &str {
+        &self.digest[..12]
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn pre(&self) -> &TransformPre<Guest> {
+        &self.pre
+    }
+}
+
+impl Engine {
+    /// An engine whose pool fits the given limits, one set a stage.
+    ///
+    /// # Errors
+    /// `Internal` where the machine cannot give the address space.
+    pub fn new(limits: &[Limits]) -> Result<Self> {
+        let stages = u32::try_from(limits.len().max(1)).unwrap_or(u32::MAX);
+        let memory = limits.iter().map(|l| l.memory.as_u64()).max().unwrap_or(64 << 20);
+        let tables = limits.iter().map(|l| l.table_elements).max().unwrap_or(50_000);
+        let stack = limits.iter().map(|l| l.stack.as_u64()).max().unwrap_or(512 << 10);
+        let components = stages.saturating_mul(INSTANCES_PER_STAGE).saturating_mul(LANES as u32);
+
+        let mut pool = PoolingAllocationConfig::default();
+        pool.total_component_instances(components)
+            .total_core_instances(components.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+            .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+            .total_memories(components.saturating_mul(2))
+            .max_memories_per_component(4)
+            .total_tables(components.saturating_mul(4))
+            .max_tables_per_component(8)
+            .max_tables_per_module(4)
+            .table_elements(tables as usize)
+            .max_memory_size(usize::try_from(memory).unwrap_or(usize::MAX))
+            // Freed slots give their pages back at once: a replaced instance
+            // must not keep what its leak had touched.
+            .linear_memory_keep_resident(0)
+            .max_unused_warm_slots(LANES as u32);
+
+        let mut config = Config::new();
+        config
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+            .epoch_interruption(true)
+            .concurrency_support(false)
+            .cranelift_nan_canonicalization(true)
+            .relaxed_simd_deterministic(true)
+            .max_wasm_stack(usize::try_from(stack).unwrap_or(usize::MAX))
+            .memory_init_cow(true)
+            .cache(cache());
+        let engine = wasmtime::Engine::new(&config)
+            .or_kind(Kind::Internal, "cannot start the Wasm engine")
+            .map_err(|e| e.remedy("the pool reserves address space: check `ulimit -v`, or lower limits.memory"))?;
+
+        // Weak, so that the thread ends with the engine.
+        let weak = engine.weak();
+        std::thread::Builder::new()
+            .name("wasm-ticker".into())
+            .spawn(move || {
+                while let Some(engine) = weak.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    std::thread::sleep(TICK);
+                }
+            })
+            .or_kind(Kind::Internal, "cannot start the ticker thread")?;
+
+        let mut linker = Linker::new(&engine);
+        bindings::add_to_linker::<_, wasmtime::component::HasSelf<Guest>>(&mut linker, |guest| guest).or_kind(Kind::Internal, "linker")?;
+        Ok(Self { engine, linker: Arc::new(linker) })
+    }
+
+    /// Reads, checks and compiles a component.
+    ///
+    /// # Errors
+    /// `Component`, naming the file and what is wrong with it.
+    pub fn load(&self, path: &Path) -> Result<Module> {
+        let at = |e: Error| e.at("file", path.display());
+        let meta = std::fs::metadata(path)
+            .or_kind(Kind::Component, "cannot read the component")
+            .map_err(|e| at(e).remedy("give the path of a .wasm component; `make transforms` builds the examples"))?;
+        if meta.len() > MAX_COMPONENT_BYTES {
+            return Err(at(Error::new(Kind::Component, format!("the file has {} bytes, the limit is {MAX_COMPONENT_BYTES}", meta.len()))));
+        }
+        let bytes = std::fs::read(path).or_kind(Kind::Component, "cannot read the component").map_err(at)?;
+        self.compile(&bytes).map_err(at)
+    }
+
+    /// Checks and compiles a component from memory.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Module> {
+        check_preamble(bytes)?;
+        let digest = hex::encode(Sha256::digest(bytes));
+        let component = Component::new(&self.engine, bytes).map_err(|cause| {
+            Error::new(Kind::Component, "not a valid component")
+                .cause(cause)
+                .at("digest", &digest[..12])
+                .remedy("the file is damaged, cut short, or uses a feature this host lacks; build it again")
+        })?;
+        self.check_world(&component)?;
+        let pre = self.linker.instantiate_pre(&component).and_then(TransformPre::new).map_err(|cause| {
+            Error::new(Kind::Component, "differs from the contract relay:transform@1.0.0")
+                .cause(cause)
+                .at("digest", &digest[..12])
+                .remedy("build it against wit/transform.wit of this release")
+        })?;
+        Ok(Module { pre, digest, size: bytes.len() as u64 })
+    }
+
+    /// The contract in words, before wasmtime's type checker speaks.
+    fn check_world(&self, component: &Component) -> Result<()> {
+        let ty = component.component_type();
+        for (name, _) in ty.imports(&self.engine) {
+            if !ALLOWED_IMPORTS.iter().any(|allowed| name.starts_with(allowed)) {
+                let wasi = if name.starts_with("wasi:") { "; build it without WASI (see docs/writing-transforms.md)" } else { "" };
+                return Err(Error::new(Kind::Component, format!("imports `{name}`, which a transform may not"))
+                    .remedy(format!("a transform imports only relay:transform/host{wasi}")));
+            }
+        }
+        let exports: Vec<_> = ty.exports(&self.engine).map(|(name, _)| name.to_owned()).collect();
+        if !exports.iter().any(|name| name.starts_with(WORLD_EXPORT)) {
+            let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+            return Err(Error::new(Kind::Component, format!("does not export `{WORLD_EXPORT}0.0`; it exports {found}"))
+                .remedy("build it for the world `transform` of wit/transform.wit"));
+        }
+        Ok(())
+    }
+
+    /// The proof that a module works: an instance, created with the real
+    /// settings. Type checks alone accept a component whose enum lacks a case.
+    pub fn trial(&self, module: &Module, name: &str, settings: &str, limits: &Limits) -> Result<Instance> {
+        Instance::new(self, module, name, settings, limits)
+    }
+
+    pub(super) fn inner(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+}
+
+/// Tells a component from a core module, a text file and a stub of a file.
+fn check_preamble(bytes: &[u8]) -> Result<()> {
+    let what = match bytes {
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => "a core module, not a component: wrap it with `wasm-tools component new`",
+        [0, b'a', b's', b'm', ..] => "Wasm of an unknown version",
+        [] => "an empty file",
+        _ => "not WebAssembly",
+    };
+    Err(Error::new(Kind::Component, format!("this is {what}")).remedy("build it for the world `transform` of wit/transform.wit"))
+}
+
+/// The compilation cache in a directory only this user may enter: what lies in
+/// it is executed. Without a usable directory, every start compiles anew.
+fn cache() -> Option<Cache> {
+    let directory = cache_directory()?;
+    std::fs::create_dir_all(&directory).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700)).ok()?;
+    }
+    let mut config = CacheConfig::new();
+    config.with_directory(&directory);
+    match Cache::new(config) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!(directory = %directory.display(), %error, "no compilation cache; every start compiles");
+            None
+        }
+    }
+}
+
+fn cache_directory() -> Option<std::path::PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(std::path::PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
+    base.is_absolute().then(|| base.join("relay").join("aot"))
+}

