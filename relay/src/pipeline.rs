@@ -63,6 +63,7 @@ struct Pipeline<'a> {
     shutdown: Shutdown,
     reporter: Reporter,
     options: Options,
+    wrap: Wrap<'a>,
 }
 
 /// How a session ended well.
@@ -79,6 +80,18 @@ enum End {
 /// The first failure that does not pass by itself; everything before it in its
 /// lane is published, nothing after.
 pub async fn run(config: &Config, options: Options, shutdown: Shutdown) -> Result<Summary> {
+    run_with(config, options, shutdown, &|sink| sink).await
+}
+
+/// Puts something of the caller's between the lanes and the sink of a session:
+/// a clock, a fault, a transform in native code.
+pub type Wrap<'a> = &'a (dyn Fn(Arc<dyn Sink>) -> Arc<dyn Sink> + Sync);
+
+/// Like [`run`], with the sink of each session wrapped.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wrap: Wrap<'_>) -> Result<Summary> {
     let specs = stage_specs(config)?;
     let flow = config.flow.clone();
     let chain = tokio::task::spawn_blocking(move || Chain::load(&specs, &flow))
@@ -91,6 +104,7 @@ pub async fn run(config: &Config, options: Options, shutdown: Shutdown) -> Resul
         shutdown,
         reporter: Reporter::new(),
         options,
+        wrap,
     };
     let result = match &config.source {
         Source::File(_) => pipeline.file().await,
@@ -123,6 +137,7 @@ impl Pipeline<'_> {
         })
         .await
         .map_err(|e| Error::new(Kind::Internal, "opening the sink failed").cause(e))??;
+        let sink = (self.wrap)(sink);
         let workers = Workers::start(&self.config.flow, &self.chain, &sink)?;
         Ok(Session { ledger, sink, workers })
     }

@@ -101,6 +101,16 @@ impl Consumer {
         &self.received
     }
 
+    /// Counts messages without keeping them, until there are enough.
+    pub fn count_until(&mut self, wanted: u64, within: Duration) {
+        let deadline = Instant::now() + within;
+        let mut count = 0;
+        while count < wanted {
+            assert!(Instant::now() < deadline, "after {within:?} only {count} of {wanted} messages");
+            count += u64::from(matches!(self.consumer.poll(Duration::from_millis(200)), Some(Ok(_))));
+        }
+    }
+
     /// Reads up to the end as it is now.
     pub fn to_the_end(&mut self) -> &[Received] {
         let ends: Vec<_> = self

@@ -1,10 +1,7 @@
 //! The relay as a user runs it: a process.
 
 use super::eventually;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::fs::File;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -71,9 +68,10 @@ impl Relay {
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
     }
 
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), signal).expect("it runs");
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill starts");
+        assert!(status.success(), "kill -s {name}");
     }
 
     /// Ends it with SIGKILL.
@@ -89,7 +87,7 @@ impl Relay {
 
     /// Asks it to stop and waits.
     pub fn stop(self) -> Finished {
-        self.signal(Signal::SIGTERM);
+        self.signal("TERM");
         self.wait()
     }
 
@@ -102,11 +100,6 @@ impl Relay {
         });
         let read = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
         Finished { code: status.and_then(|s| s.code()), stdout: read("stdout"), stderr: read("stderr") }
-    }
-
-    /// Where files for this relay may be put.
-    pub fn directory(&self) -> PathBuf {
-        self.directory.path().to_owned()
     }
 }
 
