@@ -29,7 +29,12 @@ fn command_line_and_configuration() {
 #[test]
 fn components() {
     let (_d, events) = file("{\"entity\":\"x\"}\n");
-    for (guest, expected) in [("core-module", "core module"), ("other-world", "does not export"), ("extra-import", "imports"), ("old-enum", "differs from the contract")] {
+    for (guest, expected) in [
+        ("core-module", "core module"),
+        ("other-world", "does not export"),
+        ("extra-import", "imports"),
+        ("old-enum", "differs from the contract"),
+    ] {
         let path = component(&format!("guests/{guest}"));
         let finished = Relay::run(&["run", "--source", &events, "--stdout", "--transform", path.to_str().expect("a path")]);
         let finished = finished.expect(4, &["[component]", guest, "remedy:"]);
@@ -43,11 +48,9 @@ fn components() {
 
 #[test]
 fn lines_of_a_file() {
-    for (text, expected) in [
-        ("{\"entity\":\"x\"}\nnope\n", "line 2"),
-        ("{\"entity\":\"x\",\"bogus\":1}\n", "bogus"),
-        ("{\"key\":\"x\"}\n", "entity"),
-    ] {
+    for (text, expected) in
+        [("{\"entity\":\"x\"}\nnope\n", "line 2"), ("{\"entity\":\"x\",\"bogus\":1}\n", "bogus"), ("{\"key\":\"x\"}\n", "entity")]
+    {
         let (_d, path) = file(text);
         Relay::run(&["run", "--source", &path, "--stdout"]).expect(7, &["[bad-event]", expected, &path]);
     }
@@ -70,12 +73,22 @@ fn a_payload_that_is_not_json() {
     create_topic(&topic, 1, &[]);
     let redact = component("redact");
     Relay::run(&[
-        "run", "--source", &database.url, "--brokers", &services::kafka().brokers, "--topic", &topic, "--until-drained",
-        "--transform", redact.to_str().expect("a path"), "--settings", r#"{"fields":["card"]}"#,
+        "run",
+        "--source",
+        &database.url,
+        "--brokers",
+        &services::kafka().brokers,
+        "--topic",
+        &topic,
+        "--until-drained",
+        "--transform",
+        redact.to_str().expect("a path"),
+        "--settings",
+        r#"{"fields":["card"]}"#,
     ])
     .expect(7, &["[poison]", "code=invalid-json", "id=2", "position=2/0", "transform=redact"]);
     let mut consumer = Consumer::new(&[&topic]);
-    assert_eq!(consumer.to_the_end().iter().map(|m| m.id()).collect::<Vec<_>>(), ["1"]);
+    assert_eq!(consumer.read_to_end().iter().map(|m| m.id()).collect::<Vec<_>>(), ["1"]);
     assert_eq!(database.rows(), 2);
 }
 
@@ -88,7 +101,7 @@ fn a_topic_that_does_not_exist() {
     let args = ["--source", &database.url, "--brokers", brokers, "--topic", &topic];
     Relay::run(&[&["run", "--until-drained"], &args[..]].concat()).expect(7, &["[message-refused]", &topic, "--create-topics"]);
     assert_eq!(database.rows(), 1);
-    let checked = Relay::run(&[&["check"], &args[..]].concat()).expect(7, &["does not exist"]);
+    let checked = Relay::run(&[&["check"], &args[..]].concat()).expect(6, &["does not exist"]);
     assert!(checked.stdout.contains("FAIL broker"), "{}", checked.stdout);
     Relay::run(&[&["run", "--until-drained", "--create-topics", "2"], &args[..]].concat()).expect(0, &["topic created"]);
     assert_eq!(database.rows(), 0);
@@ -105,10 +118,11 @@ fn a_payload_over_the_topics_limit() {
     insert(&mut client, "a", "X", "{}");
     let topic = unique("small");
     create_topic(&topic, 1, &[("max.message.bytes", "20000")]);
-    let finished = Relay::run(&["run", "--source", &database.url, "--brokers", &services::kafka().brokers, "--topic", &topic, "--until-drained"]);
+    let finished =
+        Relay::run(&["run", "--source", &database.url, "--brokers", &services::kafka().brokers, "--topic", &topic, "--until-drained"]);
     finished.expect(7, &["[message-refused]", "max.message.bytes", &ids[1].to_string(), &topic]);
     let mut consumer = Consumer::new(&[&topic]);
-    assert_eq!(consumer.to_the_end().iter().map(|m| m.id()).collect::<Vec<_>>(), [ids[0].to_string()]);
+    assert_eq!(consumer.read_to_end().iter().map(|m| m.id()).collect::<Vec<_>>(), [ids[0].to_string()]);
     assert_eq!(database.rows(), 2);
 }
 

@@ -40,7 +40,7 @@ fn fifty_kills_lose_and_reorder_nothing() {
     assert_eq!(database.rows(), 0);
     let committed = versions(&database);
     let mut consumer = Consumer::new(&[&topic]);
-    demand(consumer.to_the_end(), &committed, Repeats::SameId);
+    demand(consumer.read_to_end(), &committed, Repeats::SameId);
 }
 
 /// GIVEN writers at work, WHEN Kafka is stopped, killed and started midway,
@@ -67,7 +67,7 @@ fn a_broker_that_goes_and_comes_costs_nothing() {
     let committed = versions(&database);
     let mut consumer = Consumer::on(&kafka.brokers, &[&topic]);
     consumer.until("everything", PATIENCE, |received| is_complete(received, &committed));
-    demand(consumer.to_the_end(), &committed, Repeats::Never);
+    demand(consumer.read_to_end(), &committed, Repeats::Never);
 }
 
 /// GIVEN writers at work, WHEN Postgres is killed and comes back, THEN the
@@ -95,7 +95,7 @@ fn a_database_that_goes_and_comes_loses_nothing() {
     let committed = versions(&database);
     let mut consumer = Consumer::new(&[&topic]);
     consumer.until("everything", PATIENCE, |received| is_complete(received, &committed));
-    demand(consumer.to_the_end(), &committed, Repeats::SameId);
+    demand(consumer.read_to_end(), &committed, Repeats::SameId);
 }
 
 /// GIVEN a relay at work, WHEN it is asked to stop, THEN it drains; a second

@@ -66,7 +66,12 @@ fn tables_that_would_lose_events_are_refused() {
         client.batch_execute(&format!("CREATE TABLE outbox ({sql})")).expect("creates");
         for command in ["run", "check"] {
             let finished = Relay::run(&[command, "--source", &database.url, "--stdout"]);
-            assert!(finished.stderr.contains(expected) || finished.stdout.contains(expected), "wanted `{expected}`:\n{}\n{}", finished.stdout, finished.stderr);
+            assert!(
+                finished.stderr.contains(expected) || finished.stdout.contains(expected),
+                "wanted `{expected}`:\n{}\n{}",
+                finished.stdout,
+                finished.stderr
+            );
             assert_eq!(finished.code, Some(5));
         }
     };
@@ -114,8 +119,11 @@ fn a_mapped_table_is_mended_and_relayed() {
     Relay::start_with(&["check", "-c", path], &env).wait().expect(0, &[]);
     let relay = Relay::start_with(&["run", "-c", path], &env);
     relay.await_log("reading the outbox");
-    client.batch_execute("INSERT INTO app.customer_events VALUES ('e1', 2, 'customer', 'New', 'x'), ('e2', 2, 'customer', 'New', NULL)").expect("inserts");
-    let left = |client: &mut postgres::Client| client.query_one("SELECT count(*) FROM app.customer_events", &[]).expect("counts").get::<_, i64>(0);
+    client
+        .batch_execute("INSERT INTO app.customer_events VALUES ('e1', 2, 'customer', 'New', 'x'), ('e2', 2, 'customer', 'New', NULL)")
+        .expect("inserts");
+    let left =
+        |client: &mut postgres::Client| client.query_one("SELECT count(*) FROM app.customer_events", &[]).expect("counts").get::<_, i64>(0);
     eventually("all are published", PATIENCE, || left(&mut client) == 0);
     relay.stop().expect(0, &[]);
     let mut consumer = Consumer::new(&[&topic]);
@@ -131,20 +139,27 @@ fn a_row_that_cannot_be_read() {
     let database = Database::with_outbox();
     let mut client = database.connect();
     let first = insert(&mut client, "a", "X", "{}");
-    client.batch_execute("INSERT INTO outbox (aggregate_type, aggregate_id, event_type, headers) VALUES ('o', 'a', 'X', '[1]')").expect("inserts");
+    client
+        .batch_execute("INSERT INTO outbox (aggregate_type, aggregate_id, event_type, headers) VALUES ('o', 'a', 'X', '[1]')")
+        .expect("inserts");
     let topic = unique("badrow");
     create_topic(&topic, 1, &[]);
     let args = [vec!["run", "--until-drained"], run_args(&database, &topic)].concat();
     Relay::run(&args).expect(7, &["[bad-event]", "row 2", "headers must be a JSON object", "table=public.outbox"]);
     let mut consumer = Consumer::new(&[&topic]);
-    assert_eq!(consumer.to_the_end().iter().map(|m| m.id()).collect::<Vec<_>>(), [first.to_string()]);
+    assert_eq!(consumer.read_to_end().iter().map(|m| m.id()).collect::<Vec<_>>(), [first.to_string()]);
     assert_eq!(database.rows(), 1);
 }
 
 #[test]
 fn init_prints_what_it_would_do() {
     let printed = Relay::run(&["init", "--table", "shop.events"]).expect(0, &[]).stdout;
-    for part in ["CREATE SCHEMA IF NOT EXISTS \"shop\"", "xid8 NOT NULL DEFAULT pg_current_xact_id()", "CACHE 1", "GENERATED ALWAYS AS ((hashtextextended"] {
+    for part in [
+        "CREATE SCHEMA IF NOT EXISTS \"shop\"",
+        "xid8 NOT NULL DEFAULT pg_current_xact_id()",
+        "CACHE 1",
+        "GENERATED ALWAYS AS ((hashtextextended",
+    ] {
         assert!(printed.contains(part), "{printed}");
     }
     // What it prints can be run as it is.

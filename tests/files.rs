@@ -44,17 +44,37 @@ fn a_chain_of_transforms_reshapes_routes_filters_and_multiplies() {
     );
     let paths = ["filter", "redact", "split", "route"].map(|n| component(n).to_str().expect("a path").to_owned());
     let finished = Relay::run(&[
-        "run", "--source", &path, "--stdout", "--allow-topic", "orders.*",
-        "--transform", &paths[0], "--settings", r#"{"drop":[{"entity":["audit"]}]}"#,
-        "--transform", &paths[1], "--settings", r#"{"fields":["card"]}"#,
-        "--transform", &paths[2], "--settings", r#"{"path":"lines","event-type":"OrderLine","copy":["order_id"]}"#,
-        "--transform", &paths[3], "--settings", r#"{"by":"event-type","template":"orders.{value}"}"#,
+        "run",
+        "--source",
+        &path,
+        "--stdout",
+        "--allow-topic",
+        "orders.*",
+        "--transform",
+        &paths[0],
+        "--settings",
+        r#"{"drop":[{"entity":["audit"]}]}"#,
+        "--transform",
+        &paths[1],
+        "--settings",
+        r#"{"fields":["card"]}"#,
+        "--transform",
+        &paths[2],
+        "--settings",
+        r#"{"path":"lines","event-type":"OrderLine","copy":["order_id"]}"#,
+        "--transform",
+        &paths[3],
+        "--settings",
+        r#"{"by":"event-type","template":"orders.{value}"}"#,
     ])
     .expect(0, &["events=2 messages=2"]);
     let lines: Vec<serde_json::Value> = finished.stdout.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     assert_eq!(lines.len(), 2);
     assert_eq!((lines[0]["id"].as_str(), lines[1]["id"].as_str()), (Some("1:0"), Some("1:1")));
-    assert!(lines.iter().all(|l| l["topic"] == "orders.OrderLine" && l["payload"]["order_id"] == 7 && l["event_type"] == "OrderLine"), "{lines:?}");
+    assert!(
+        lines.iter().all(|l| l["topic"] == "orders.OrderLine" && l["payload"]["order_id"] == 7 && l["event_type"] == "OrderLine"),
+        "{lines:?}"
+    );
     assert_eq!(lines[1]["payload"]["sku"], "y");
 }
 

@@ -1,4 +1,5 @@
 //! One binary for all integration tests; one file for each property.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -7,6 +8,7 @@ mod boundary;
 mod broker;
 mod crash;
 mod database;
+mod documents;
 mod files;
 mod halting;
 mod visibility;

@@ -19,8 +19,19 @@ fn race(flags: &[&str], init: &[&str]) {
     create_topic(&topic, 6, &[]);
     let redact = component("redact");
     let mut args = vec![
-        "run", "--name", &topic, "--source", &database.url, "--brokers", &services::kafka().brokers, "--topic", &topic,
-        "--transform", redact.to_str().expect("a path"), "--settings", r#"{"fields":["card"]}"#,
+        "run",
+        "--name",
+        &topic,
+        "--source",
+        &database.url,
+        "--brokers",
+        &services::kafka().brokers,
+        "--topic",
+        &topic,
+        "--transform",
+        redact.to_str().expect("a path"),
+        "--settings",
+        r#"{"fields":["card"]}"#,
     ];
     args.extend(flags);
     let relay = Relay::start(&args);
@@ -31,7 +42,7 @@ fn race(flags: &[&str], init: &[&str]) {
     let mut consumer = Consumer::new(&[&topic]);
     consumer.until("every committed version", PATIENCE, |received| is_complete(received, &committed));
     relay.stop().expect(0, &["stopped"]);
-    demand(consumer.to_the_end(), &committed, Repeats::Never);
+    demand(consumer.read_to_end(), &committed, Repeats::Never);
     assert!(consumer.received.iter().all(|m| m.json()["card"] == "***"), "each was redacted");
 }
 
@@ -55,7 +66,9 @@ fn retained_rows_are_published_once_and_in_order() {
     let topic = unique("retain");
     create_topic(&topic, 3, &[]);
     let kafka = &services::kafka().brokers;
-    let text = std::fs::read_to_string(&config).expect("reads").replace("kind = \"stdout\"", &format!("kind = \"kafka\"\nbrokers = \"{kafka}\"\ntopic = \"{topic}\""));
+    let text = std::fs::read_to_string(&config)
+        .expect("reads")
+        .replace("kind = \"stdout\"", &format!("kind = \"kafka\"\nbrokers = \"{kafka}\"\ntopic = \"{topic}\""));
     std::fs::write(&config, text).expect("writes");
     let args = ["run", "--name", &topic, "-c", config.to_str().expect("a path"), "--source", &database.url];
 
@@ -70,7 +83,7 @@ fn retained_rows_are_published_once_and_in_order() {
     let rows = database.rows();
     assert!(rows > 0);
     Relay::run(&[&args[..], &["--until-drained"]].concat()).expect(0, &["events=0"]);
-    demand(consumer.to_the_end(), &committed, Repeats::Never);
+    demand(consumer.read_to_end(), &committed, Repeats::Never);
 }
 
 /// GIVEN an old transaction that holds the floor, WHEN it commits a low
@@ -83,9 +96,8 @@ fn a_late_commit_of_a_low_number_is_not_lost() {
     let mut slow = database.connect();
     let mut late = slow.transaction().expect("begins");
     let late_id = crate::support::database::insert(&mut late, "slow", "Late", "{}");
-    let relay = Relay::start(&[
-        "run", "--name", &topic, "--source", &database.url, "--brokers", &services::kafka().brokers, "--topic", &topic,
-    ]);
+    let relay =
+        Relay::start(&["run", "--name", &topic, "--source", &database.url, "--brokers", &services::kafka().brokers, "--topic", &topic]);
     let mut client = database.connect();
     for n in 0..200 {
         crate::support::database::insert(&mut client, &format!("a{}", n % 7), "Early", "{}");

@@ -26,8 +26,18 @@ fn a_million_rows_in_flat_memory() {
     create_topic(&topic, 4, &[]);
     let redact = component("redact");
     let mut relay = Relay::start(&[
-        "run", "--source", &database.url, "--brokers", &services::kafka().brokers, "--topic", &topic, "--until-drained",
-        "--transform", redact.to_str().expect("a path"), "--settings", r#"{"fields":["card"]}"#,
+        "run",
+        "--source",
+        &database.url,
+        "--brokers",
+        &services::kafka().brokers,
+        "--topic",
+        &topic,
+        "--until-drained",
+        "--transform",
+        redact.to_str().expect("a path"),
+        "--settings",
+        r#"{"fields":["card"]}"#,
     ]);
     let mut peak = 0;
     eventually("a million rows are drained", Duration::from_secs(300), || {

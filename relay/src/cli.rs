@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Exit codes, shown by `--help`; the table is `error::Kind::policy`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 internal error, 2 wrong command line, 3 configuration, 4 component, \
-5 database, 6 broker, 7 halted at an event, 8 local file, 9 not drained in time, 130 second signal.\n\
+5 database, 6 broker, 7 halted at an event, 8 local file, 9 not drained in time, 130 interrupted before the end.\n\
 Data goes to stdout, everything else to stderr. RUST_LOG sets the log filter.";
 
 /// Relays outbox rows of Postgres through WebAssembly components into Kafka.
@@ -53,7 +53,8 @@ pub struct Flags {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// postgres://user@host/database, or a file of JSON Lines (- for stdin).
-    #[arg(long, value_name = "URL|FILE", env = "RELAY_SOURCE", hide_env_values = true)]
+    /// Without it and without a file: the environment's DATABASE_URL.
+    #[arg(long, value_name = "URL|FILE")]
     pub source: Option<String>,
     /// Outbox table [default: public.outbox].
     #[arg(long, value_name = "[SCHEMA.]TABLE")]
@@ -64,8 +65,9 @@ pub struct Flags {
     /// Settings of the transforms as JSON objects, in the same order.
     #[arg(long, value_name = "JSON")]
     pub settings: Vec<String>,
-    /// Kafka brokers, host:port[,host:port].
-    #[arg(long, value_name = "LIST", env = "KAFKA_BROKERS")]
+    /// Kafka brokers, host:port[,host:port]. Without it and without a file: the
+    /// environment's KAFKA_BROKERS.
+    #[arg(long, value_name = "LIST")]
     pub brokers: Option<String>,
     /// Topic template [default: outbox.event.{aggregate_type}].
     #[arg(long, value_name = "TEMPLATE")]

@@ -49,7 +49,7 @@ pub enum Kind {
     BadEvent,
     /// A local file cannot be read or written.
     Io,
-    /// The second signal: stop at once.
+    /// Stopped by a signal before everything was published.
     Interrupted,
     /// Acknowledgements outstanding when the drain deadline passed.
     DrainTimeout,

@@ -5,7 +5,7 @@
 //! producer. Trouble with database or broker ends a session, never the relay:
 //! what is in flight is drained, what is not acknowledged is read again.
 
-use crate::checkpoint::{Ledger, Progress};
+use crate::checkpoint::Ledger;
 use crate::config::{Config, Flow, OutboxSource, Sink as SinkConfig, Source};
 use crate::error::{Error, Kind, Policy, Result};
 use crate::event::TopicTemplate;
@@ -14,12 +14,12 @@ use crate::progress::Reporter;
 use crate::shutdown::Shutdown;
 use crate::sink::kafka::Kafka;
 use crate::sink::{Lines, Sink};
-use crate::source::outbox::{Acknowledger, Backlog, Lock, Reader, Table, TableName, Unfinished, audit};
+use crate::source::outbox::{Acknowledger, Backlog, Reader, Table, TableName, Unfinished, audit, lock};
 use crate::source::postgres::Target;
 use crate::source::{Intake, file};
 use crate::transform::{Chain, StageSpec};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A session that lived this long was healthy: the next trouble starts the
@@ -64,6 +64,8 @@ struct Pipeline<'a> {
     reporter: Reporter,
     options: Options,
     wrap: Wrap<'a>,
+    /// System identifier and timeline of the server, once one answered.
+    identity: OnceLock<Option<(i64, i32)>>,
 }
 
 /// How a session ended well.
@@ -105,6 +107,7 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
         reporter: Reporter::new(),
         options,
         wrap,
+        identity: OnceLock::new(),
     };
     let result = match &config.source {
         Source::File(_) => pipeline.file().await,
@@ -147,13 +150,15 @@ impl Pipeline<'_> {
         let session = self.session().await?;
         self.reporter.watch(&session.ledger, None);
         let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
-        let read = tokio::select! {
-            read = file::read(source, &mut intake) => read,
-            () = session.ledger.failed() => Ok(()),
-            () = self.shutdown.requested() => Ok(()),
+        let ended = tokio::select! {
+            read = file::read(source, &mut intake) => read.map(|()| End::Drained),
+            () = session.ledger.failed() => Ok(End::Stopped),
+            () = self.shutdown.requested() => Ok(End::Stopped),
         };
-        let drained = drain(&session, self.config.flow.drain_timeout, std::future::pending()).await;
-        session.finish(&self.reporter).await.and(read).and(drained)
+        let drained = self.drain(&session, &ended, self.config.flow.drain_timeout, std::future::pending()).await;
+        let ledger = Arc::clone(&session.ledger);
+        session.finish(&self.reporter).await?;
+        conclude(&ledger, ended?, drained, true).map(drop)
     }
 
     async fn outbox(&self, source: &OutboxSource) -> Result<()> {
@@ -185,7 +190,7 @@ impl Pipeline<'_> {
             tracing::warn!(retry_in = ?delay, "{error}");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = self.shutdown.requested() => return Ok(()),
+                () = self.shutdown.requested() => return if self.options.until_drained { Err(not_drained()) } else { Ok(()) },
             }
         }
     }
@@ -199,41 +204,89 @@ impl Pipeline<'_> {
         backlog: &mut Option<Backlog>,
     ) -> Result<End> {
         // Until the lock is ours, a request to stop has nothing to drain.
-        let opened = tokio::select! {
-            opened = self.open(source, target, name, waiting) => opened?,
-            () = self.shutdown.requested() => return Ok(End::Stopped),
+        let open = async {
+            let (reader, acknowledger) = self.open(source, target, name, waiting).await?;
+            if self.options.until_drained && backlog.is_none() {
+                *backlog = Some(reader.backlog().await?);
+            }
+            Ok((reader, acknowledger, self.session().await?))
         };
-        let (mut reader, mut acknowledger, table) = opened;
-        if self.options.until_drained && backlog.is_none() {
-            *backlog = Some(reader.backlog(&table).await?);
-        }
-        let session = self.session().await?;
+        let opened = tokio::select! {
+            opened = open => opened?,
+            () = self.shutdown.requested() => return if self.options.until_drained { Err(not_drained()) } else { Ok(End::Stopped) },
+        };
+        let (mut reader, mut acknowledger, session) = opened;
         self.reporter.watch(&session.ledger, backlog.map(|b| b.rows));
         let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
         let ended = tokio::select! {
             read = reader.run(&mut intake, *backlog) => read.map(|()| End::Drained),
-            acknowledged = acknowledger.run(&session.ledger) => acknowledged.map(|()| End::Drained),
+            acknowledged = acknowledger.run(&session.ledger) => acknowledged.map(|()| End::Stopped),
             () = session.ledger.failed() => Ok(End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
-        // A broken session is left within the time after which another relay
-        // may take over; a healthy one drains in peace.
-        let patience = if ended.is_ok() { self.config.flow.drain_timeout } else { source.takeover_delay };
-        let drained = drain(&session, patience, acknowledger.run(&session.ledger)).await;
-        let flushed = acknowledger.flush(&session.ledger).await;
+        // Without its session the lock is free, and a taker waits
+        // `takeover_delay`: be gone by half of it.
+        let lost = matches!(&ended, Err(e) if e.kind() == Kind::DatabaseUnavailable);
+        let patience = if lost { source.takeover_delay / 2 } else { self.config.flow.drain_timeout };
+        let drained = self.drain(&session, &ended, patience, acknowledger.run(&session.ledger)).await;
+        let ledger = Arc::clone(&session.ledger);
+        let finished = session.finish(&self.reporter).await;
+        // After the sink closed, so that its last reports count.
+        let flushed = acknowledger.flush(&ledger).await;
         *waiting = acknowledger.into_waiting();
-        session.finish(&self.reporter).await?;
-        flushed?;
+        finished?;
         let end = ended?;
-        drained?;
-        Ok(end)
+        flushed?;
+        conclude(&ledger, end, drained, self.options.until_drained)
+    }
+
+    /// Waits until nothing is in flight, while `alongside` goes on
+    /// acknowledging. A backlog that was read to its end gets all the time it
+    /// needs, everything else `patience`.
+    async fn drain(
+        &self,
+        session: &Session,
+        ended: &Result<End>,
+        patience: Duration,
+        alongside: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let ledger = &session.ledger;
+        let mut bounded = !matches!(ended, Ok(End::Drained));
+        let (mut broken, deadline) = (None, tokio::time::sleep(patience));
+        tokio::pin!(alongside, deadline);
+        loop {
+            tokio::select! {
+                () = ledger.idle() => return broken.map_or(Ok(()), Err),
+                // Messages still come to their end without a database.
+                Err(error) = &mut alongside, if broken.is_none() => broken = Some(error),
+                () = async { tokio::select! { () = ledger.failed() => {}, () = self.shutdown.requested() => {} } }, if !bounded => {
+                    bounded = true;
+                    deadline.as_mut().reset(tokio::time::Instant::now() + patience);
+                }
+                () = &mut deadline, if bounded => {
+                    let in_flight = ledger.progress().in_flight;
+                    return Err(Error::new(Kind::DrainTimeout, format!("{in_flight} events were still unacknowledged after {patience:?}"))
+                        .remedy("nothing is lost: they are read again at the next start, and may then arrive a second time under the same id"));
+                }
+            }
+        }
     }
 
     /// Connects, takes the lock, checks the table, restores what is known.
-    async fn open(&self, source: &OutboxSource, target: &Target, name: &TableName, waiting: &mut Vec<i64>) -> Result<(Reader, Acknowledger, Table)> {
+    async fn open(&self, source: &OutboxSource, target: &Target, name: &TableName, waiting: &[i64]) -> Result<(Reader, Acknowledger)> {
         let connection = target.connect().await?;
-        let lock = Lock::acquire(&connection, &self.config.name, source.takeover_delay).await?;
-        lock.verify(&connection).await?;
+        let identity = connection.identify().await?;
+        if let (Some(known), Some(now)) = (self.identity.get_or_init(|| identity), identity)
+            && *known != now
+        {
+            return Err(Error::new(
+                Kind::DatabaseUnusable,
+                format!("another server answers: system and timeline were {known:?}, are {now:?}"),
+            )
+            .remedy("after a failover, make sure that the new primary has lost no commit, then start the relay again"));
+        }
+        let table_lock = (!source.retain).then_some(name);
+        lock::acquire(&connection, &self.config.name, table_lock, source.takeover_delay).await?;
         let table = Table::find(&connection.client, name, &source.columns).await?;
         let findings = audit(&connection.client, &table, source.retain).await?;
         crate::source::outbox::refuse(&table, &findings)?;
@@ -243,11 +296,11 @@ impl Pipeline<'_> {
             let (acknowledger, checkpoint) = Acknowledger::retaining(second, &table, &self.config.name, unfinished.clone()).await?;
             (acknowledger, checkpoint.floor)
         } else {
-            (Acknowledger::deleting(second, &table, unfinished.clone(), waiting.clone()).await?, 0)
+            (Acknowledger::deleting(second, &table, unfinished.clone(), waiting.to_vec()).await?, 0)
         };
         let reader = Reader::new(connection, &table, source, floor, unfinished).await?;
         tracing::info!(database = target.label(), table = %name, pipeline = self.config.name, "reading the outbox");
-        Ok((reader, acknowledger, table))
+        Ok((reader, acknowledger))
     }
 }
 
@@ -255,13 +308,13 @@ impl Session {
     /// Ends workers and sink and returns the session's failure, if it has one.
     async fn finish(self, reporter: &Reporter) -> Result<()> {
         let Session { ledger, sink, workers } = self;
-        let closing = Arc::clone(&sink);
-        // Joining threads blocks.
+        // Joining threads blocks. The order matters: nobody may publish behind
+        // what is given up.
         let ended = tokio::task::spawn_blocking(move || {
-            closing.purge();
+            sink.close();
             workers.discard();
-            drop((workers, closing));
-            drop(sink);
+            drop(workers);
+            sink.purge();
         });
         ended.await.map_err(|e| Error::new(Kind::Internal, "closing the session failed").cause(e))?;
         reporter.ended(ledger.progress());
@@ -269,15 +322,18 @@ impl Session {
     }
 }
 
-/// Waits until nothing is in flight, while `alongside` goes on acknowledging.
-async fn drain(session: &Session, patience: Duration, alongside: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::select! {
-        () = session.ledger.idle() => Ok(()),
-        ended = alongside => ended,
-        () = tokio::time::sleep(patience) => {
-            let Progress { in_flight, .. } = session.ledger.progress();
-            Err(Error::new(Kind::DrainTimeout, format!("{in_flight} events were still unacknowledged after {patience:?}"))
-                .remedy("nothing is lost: they are read again at the next start, and may then arrive a second time under the same id"))
-        }
+/// Judges a session that ended without a failure.
+fn conclude(ledger: &Ledger, end: End, drained: Result<()>, to_the_end: bool) -> Result<End> {
+    drained?;
+    match end {
+        End::Drained if ledger.progress().abandoned > 0 => Err(Error::new(Kind::Internal, "events were given up without a reason")
+            .remedy("nothing is lost, they are still in the source; please report this")),
+        End::Stopped if to_the_end => Err(not_drained()),
+        end => Ok(end),
     }
+}
+
+fn not_drained() -> Error {
+    Error::new(Kind::Interrupted, "stopped before everything was published")
+        .remedy("start again: what is published is acknowledged, the rest is read again")
 }

@@ -104,7 +104,14 @@ impl Default for Reporter {
 fn line(events: u64, new: u64, progress: &Progress, total: Option<u64>, started: Instant) {
     let rate = new / LINE_INTERVAL.as_secs().max(1);
     let remaining = total.map(|t| t.saturating_sub(events));
-    tracing::info!(events, per_second = rate, in_flight = progress.in_flight, remaining, elapsed_s = started.elapsed().as_secs(), "progress");
+    tracing::info!(
+        events,
+        per_second = rate,
+        in_flight = progress.in_flight,
+        remaining,
+        elapsed_s = started.elapsed().as_secs(),
+        "progress"
+    );
 }
 
 fn count(n: u64, out: &mut dyn Write) {

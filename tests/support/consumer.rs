@@ -112,7 +112,7 @@ impl Consumer {
     }
 
     /// Reads up to the end as it is now.
-    pub fn to_the_end(&mut self) -> &[Received] {
+    pub fn read_to_end(&mut self) -> &[Received] {
         let ends: Vec<_> = self
             .consumer
             .assignment()
@@ -120,8 +120,7 @@ impl Consumer {
             .elements()
             .iter()
             .map(|e| {
-                let (low, high) =
-                    self.consumer.fetch_watermarks(e.topic(), e.partition(), Duration::from_secs(30)).expect("watermarks");
+                let (low, high) = self.consumer.fetch_watermarks(e.topic(), e.partition(), Duration::from_secs(30)).expect("watermarks");
                 (e.topic().to_owned(), e.partition(), low, high)
             })
             .collect();

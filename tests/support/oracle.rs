@@ -99,10 +99,8 @@ fn transaction(client: &mut Client, rng: &mut StdRng, aggregates: i32, name: &st
 }
 
 fn write(tx: &mut Transaction<'_>, aggregate: i32) {
-    let version: i64 = tx
-        .query_one("UPDATE aggregate SET version = version + 1 WHERE id = $1 RETURNING version", &[&aggregate])
-        .expect("updates")
-        .get(0);
+    let version: i64 =
+        tx.query_one("UPDATE aggregate SET version = version + 1 WHERE id = $1 RETURNING version", &[&aggregate]).expect("updates").get(0);
     let payload = serde_json::json!({ "aggregate": aggregate, "version": version, "card": "4111 1111 1111 1111" }).to_string();
     super::database::insert(tx, &aggregate.to_string(), "Changed", &payload);
 }
@@ -142,9 +140,14 @@ pub fn is_complete(received: &[Received], committed: &BTreeMap<i64, i64>) -> boo
 pub fn demand(received: &[Received], committed: &BTreeMap<i64, i64>, repeats: Repeats) {
     let mut ids: HashMap<(i64, i64), String> = HashMap::new();
     let mut last: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut previous: HashMap<i64, i64> = HashMap::new();
     let mut duplicates = 0;
     for message in received {
         let (aggregate, version) = read(message);
+        // A crash repeats a run from an older version up to the newest, never
+        // some of them: a consumer must not end with an old value.
+        let before = previous.insert(aggregate, version).unwrap_or(0);
+        assert!(version <= before + 1, "aggregate {aggregate}: {version} came after {before}");
         let high = last.entry(aggregate).or_default();
         match ids.get(&(aggregate, version)) {
             None => {
@@ -159,7 +162,8 @@ pub fn demand(received: &[Received], committed: &BTreeMap<i64, i64>, repeats: Re
             }
         }
     }
-    assert_eq!(&last, committed, "the last version of each aggregate");
+    assert_eq!(&last, committed, "the highest version of each aggregate");
+    assert_eq!(previous.into_iter().collect::<BTreeMap<_, _>>(), last, "the version that came last");
     println!("oracle: {} messages, {duplicates} repeats, {} aggregates", received.len(), last.len());
 }
 

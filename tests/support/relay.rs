@@ -35,7 +35,7 @@ impl Relay {
         let args: Vec<String> = args.iter().map(|a| a.as_ref().to_owned()).collect();
         let child = Command::new(env!("CARGO_BIN_EXE_relay"))
             .args(&args)
-            .env_remove("RELAY_SOURCE")
+            .env_remove("DATABASE_URL")
             .env_remove("KAFKA_BROKERS")
             .envs(env.iter().copied())
             .stdin(Stdio::null())

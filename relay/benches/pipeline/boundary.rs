@@ -63,13 +63,18 @@ fn measure<T>(events: &[Event], mut run: impl FnMut(Vec<Event>) -> T) -> f64 {
 fn wasm(transform: &Transform, events: &[Event]) -> Result<f64> {
     let mut lane = lane(transform)?;
     let produced = lane.run(events.to_vec());
-    ensure!(produced.failures.is_empty(), "{:?}", produced.failures);
+    ensure!(produced.failure.is_none(), "{:?}", produced.failure);
     Ok(measure(events, |events| lane.run(events)))
 }
 
 /// All kinds, with the guest of a few lines and 250 B.
 pub fn kinds() -> Result<Vec<Line>> {
-    let minimal = Transform { name: "minimal".into(), path: component("guests/minimal-rust.wasm")?, settings: serde_json::Map::new(), ..transform()? };
+    let minimal = Transform {
+        name: "minimal".into(),
+        path: component("guests/minimal-rust.wasm")?,
+        settings: serde_json::Map::new(),
+        ..transform()?
+    };
     let mut lines = Vec::new();
     for kind in ["pass", "drop", "emit2", "edit"] {
         for headers in [0, 2] {

@@ -62,9 +62,13 @@ impl<'a> Topic<'a> {
             made.map_err(|(topic, code)| anyhow::anyhow!("cannot create {topic}: {code}"))?;
         }
         let deadline = Instant::now() + REQUEST;
-        while !admin.inner().fetch_metadata(None, REQUEST)?.topics().iter().any(|t| {
-            t.name() == name && t.partitions().len() == PARTITIONS as usize && t.partitions().iter().all(|p| p.leader() >= 0)
-        }) {
+        while !admin
+            .inner()
+            .fetch_metadata(None, REQUEST)?
+            .topics()
+            .iter()
+            .any(|t| t.name() == name && t.partitions().len() == PARTITIONS as usize && t.partitions().iter().all(|p| p.leader() >= 0))
+        {
             ensure!(Instant::now() < deadline, "topic {name} has no leaders");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -158,9 +162,14 @@ impl Sink for Measured {
         self.inner.flush()
     }
 
-    /// The first thing a session does when everything is published and deleted.
-    fn purge(&self) {
+    /// The first thing a session does when everything is published; only the
+    /// last DELETE may still be under way.
+    fn close(&self) {
         self.meter.mark();
+        self.inner.close();
+    }
+
+    fn purge(&self) {
         self.inner.purge();
     }
 }
@@ -170,7 +179,7 @@ pub fn same_result() -> Result<()> {
     let event = event(1, 500, "OrderPlaced", 0);
     let mut chain = crate::boundary::lane(&transform()?)?;
     let produced = chain.run(vec![event.clone()]);
-    let Some((_, wasm)) = produced.messages.first() else { bail!("the component published nothing: {:?}", produced.failures) };
+    let Some((_, wasm)) = produced.messages.first() else { bail!("the component published nothing: {:?}", produced.failure) };
     ensure!(Some(wasm) == native::apply(&native::create()?, &event)?.as_ref(), "Wasm and native differ: {wasm:?}");
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! tickets, and collects what they say in the end.
 
 use super::window::{Slot, Window};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Policy};
 use crate::event::Position;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,11 +101,6 @@ impl Ledger {
         (done, state.window.head())
     }
 
-    /// Position of the oldest event not done.
-    pub fn oldest(&self) -> Option<Position> {
-        self.state().window.oldest()
-    }
-
     /// Waits until every admitted event is done or given up.
     pub async fn idle(&self) {
         while self.state().events > 0 {
@@ -113,9 +108,16 @@ impl Ledger {
         }
     }
 
-    /// Records the failure that ends the session; the first one wins.
+    /// Records the failure that ends the session. The first one wins, but one
+    /// that halts the relay wins over one that passes by itself: after a fatal
+    /// error of the producer, the cause may be reported after its consequences.
     pub fn fail(&self, error: Error) {
-        self.state().failure.get_or_insert(error);
+        let halts = |e: &Error| e.kind().policy().1 == Policy::Halt;
+        let mut state = self.state();
+        if state.failure.as_ref().is_none_or(|known| halts(&error) && !halts(known)) {
+            state.failure = Some(error);
+        }
+        drop(state);
         self.failed.notify_one();
     }
 
@@ -206,6 +208,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let (expected, acked) = (*self.expected.get_mut(), *self.acked.get_mut());
+        if std::thread::panicking() {
+            self.ledger.fail(Error::new(Kind::Internal, "a worker panicked").at("position", self.position));
+        }
         if acked > expected {
             self.ledger.fail(Error::new(Kind::Internal, "more acknowledgements than messages").at("position", self.position));
         }

@@ -81,10 +81,7 @@ impl Check {
             Err(error) => report.add("configuration", Err(error)),
         }
         self.print(&report);
-        report.first.map_or(Ok(()), |e| {
-            // The report said it in full already.
-            Err(Error::new(e.kind(), format!("not ready: {}", e.what())))
-        })
+        report.first.map_or(Ok(()), Err)
     }
 
     #[expect(clippy::print_stdout, reason = "the report is this command's data")]
@@ -141,7 +138,7 @@ async fn broker(kafka: &KafkaSink, config: &Config) -> Result<String> {
         let existing = topics.partitions()?;
         for pattern in patterns.iter().filter(|p| !p.contains('*')) {
             if !existing.contains_key(pattern) && kafka.create_topics.is_none() {
-                return Err(Error::new(Kind::MessageRefused, format!("topic `{pattern}` does not exist"))
+                return Err(Error::new(Kind::BrokerUnusable, format!("topic `{pattern}` does not exist"))
                     .at("topic", pattern)
                     .remedy("create it, or let the relay do so: [sink] create_topics = { partitions = 3 }, or --create-topics 3"));
             }

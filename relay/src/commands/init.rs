@@ -17,8 +17,8 @@ pub struct Init {
     /// Configuration file; its [source] gives table and column names.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// postgres://user@host/database.
-    #[arg(long, value_name = "URL", env = "RELAY_SOURCE", hide_env_values = true)]
+    /// postgres://user@host/database. Without any, the SQL of a new table is printed.
+    #[arg(long, value_name = "URL")]
     source: Option<String>,
     /// Outbox table [default: public.outbox].
     #[arg(long, value_name = "[SCHEMA.]TABLE")]
@@ -53,9 +53,11 @@ impl Init {
         let statements = statements(Some(&connection.client), &source).await?;
         for statement in &statements {
             if self.apply {
-                tracing::info!("{statement}");
+                tracing::info!("{}", statement.lines().next().unwrap_or_default());
                 connection.client.batch_execute(statement).await.map_err(|e| {
-                    classify(e, "cannot apply the SQL").at("table", &source.table).remedy("run `relay init` without --apply and have the owner of the table run what it prints")
+                    classify(e, "cannot apply the SQL")
+                        .at("table", &source.table)
+                        .remedy("run `relay init` without --apply and have the owner of the table run what it prints")
                 })?;
             } else {
                 println!("{statement};");
@@ -71,10 +73,16 @@ impl Init {
             for finding in &findings {
                 tracing::error!(table = %name, "{finding}");
             }
-            return Err(Error::new(Kind::DatabaseUnusable, format!("{} thing(s) about {name} must be mended by hand: {}", findings.len(), first.problem))
-                .remedy(first.remedy.clone()));
+            return Err(Error::new(
+                Kind::DatabaseUnusable,
+                format!("{} thing(s) about {name} must be mended by hand: {}", findings.len(), first.problem),
+            )
+            .remedy(first.remedy.clone()));
         }
         tracing::info!(table = %name, "ready for `relay run`");
+        if !source.retain {
+            tracing::info!(table = %name, "rows that are in it, older ones too, will be published and then deleted; retain = true keeps them");
+        }
         Ok(())
     }
 
@@ -82,7 +90,9 @@ impl Init {
         let mut source = match &self.config {
             Some(path) => match Config::load(path)?.source {
                 Source::Outbox(outbox) => *outbox,
-                Source::File(_) => return Err(Error::new(Kind::Config, "the source is a file; there is no table to make").at("file", path.display())),
+                Source::File(_) => {
+                    return Err(Error::new(Kind::Config, "the source is a file; there is no table to make").at("file", path.display()));
+                }
             },
             None => OutboxSource::default(),
         };

@@ -32,11 +32,13 @@ fn is_postgres(source: &str) -> bool {
 }
 
 fn from_flags(flags: &Flags) -> Result<Config> {
-    let source = flags.source.as_deref().ok_or_else(|| missing("the source", "--source postgres://… or --source FILE"))?;
+    // Only here: a file says all, and the environment must not overrule it.
+    let source = flags.source.clone().or_else(|| std::env::var("DATABASE_URL").ok());
+    let source = source.ok_or_else(|| missing("the source", "--source postgres://… or --source FILE"))?;
     Ok(Config {
         name: "relay".to_owned(),
         delivery: Delivery::default(),
-        source: read_source(source),
+        source: read_source(&source),
         transforms: Vec::new(),
         sink: read_sink(flags).ok_or_else(|| missing("the sink", "--brokers HOST:PORT, --stdout or --out FILE"))?,
         flow: Flow::default(),
@@ -58,7 +60,8 @@ fn read_sink(flags: &Flags) -> Option<Sink> {
     if let Some(path) = &flags.out {
         return Some(Sink::File(LinesSink::new(Some(path.clone()))));
     }
-    flags.brokers.as_deref().map(|brokers| Sink::Kafka(Box::new(KafkaSink::new(brokers))))
+    let brokers = flags.brokers.clone().or_else(|| std::env::var("KAFKA_BROKERS").ok());
+    brokers.map(|brokers| Sink::Kafka(Box::new(KafkaSink::new(&brokers))))
 }
 
 fn apply(flags: &Flags, config: &mut Config) -> Result<()> {
@@ -81,7 +84,9 @@ fn apply(flags: &Flags, config: &mut Config) -> Result<()> {
     if !flags.transform.is_empty() {
         config.transforms = transforms(flags)?;
     } else if !flags.settings.is_empty() {
-        return Err(Error::new(Kind::Config, "--settings without --transform").remedy("give the component too, or write settings into the file"));
+        return Err(
+            Error::new(Kind::Config, "--settings without --transform").remedy("give the component too, or write settings into the file")
+        );
     }
     Ok(())
 }
@@ -113,18 +118,26 @@ fn apply_sink(flags: &Flags, config: &mut Config) -> Result<()> {
                 kafka.librdkafka.insert(name.to_owned(), toml::Value::String(value.to_owned()));
             }
         }
-        Sink::Stdout(lines) | Sink::File(lines) => lines.topics.extend(flags.allow_topic.iter().cloned()),
+        Sink::Stdout(lines) | Sink::File(lines) => {
+            if flags.create_topics.is_some() || !flags.option.is_empty() {
+                return Err(Error::new(Kind::Config, "--create-topics and -X are for Kafka, and the sink is not").remedy("leave them out"));
+            }
+            lines.topics.extend(flags.allow_topic.iter().cloned());
+        }
     }
     Ok(())
 }
 
 fn transforms(flags: &Flags) -> Result<Vec<Transform>> {
     if flags.settings.len() > flags.transform.len() {
-        return Err(Error::new(Kind::Config, "more --settings than --transform").remedy("give one JSON object for each component, in order"));
+        return Err(
+            Error::new(Kind::Config, "more --settings than --transform").remedy("give one JSON object for each component, in order")
+        );
     }
     let settings = flags.settings.iter().map(|text| {
         serde_json::from_str(text).map_err(|e| {
-            Error::new(Kind::Config, format!("--settings is no JSON object: {e}")).remedy("write it like --settings '{\"fields\":[\"card\"]}'")
+            Error::new(Kind::Config, format!("--settings is no JSON object: {e}"))
+                .remedy("write it like --settings '{\"fields\":[\"card\"]}'")
         })
     });
     let mut settings: Vec<_> = settings.collect::<Result<_>>()?;
@@ -134,12 +147,5 @@ fn transforms(flags: &Flags) -> Result<Vec<Transform>> {
 }
 
 fn transform(path: &Path, settings: serde_json::Map<String, serde_json::Value>) -> Transform {
-    Transform {
-        name: String::new(),
-        path: path.to_owned(),
-        settings,
-        when: When::default(),
-        topics: Vec::new(),
-        limits: Limits::default(),
-    }
+    Transform { name: String::new(), path: path.to_owned(), settings, when: When::default(), topics: Vec::new(), limits: Limits::default() }
 }

@@ -146,7 +146,7 @@ impl Flow {
             ("flow.retry_min (ms)", millis(self.retry_min), 1),
             ("flow.retry_max (ms)", millis(self.retry_max), millis(self.retry_min)),
         ])?;
-        // The budget is a semaphore of u32 permits.
+        // More would only hide that the sink is too slow.
         if self.in_flight_bytes.as_u64() > 1 << 31 {
             return Err(Error::new(Kind::Config, "flow.in_flight_bytes is over 2GiB"));
         }

@@ -89,6 +89,13 @@ pub struct When {
     pub operation: Vec<crate::event::Operation>,
 }
 
+/// Says where, and not what stands there: the line may hold a password.
+fn not_toml(text: &str, error: &toml::de::Error) -> Error {
+    let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(""));
+    let line = before.lines().count().max(1);
+    Error::new(Kind::Config, format!("not TOML: {}", error.message())).at("line", line)
+}
+
 fn default_name() -> String {
     "relay".to_owned()
 }
@@ -109,7 +116,7 @@ impl Config {
     /// Parses a configuration whose relative paths start at `base`; `lookup`
     /// gives the values of environment variables.
     pub fn parse(text: &str, base: &Path, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        let mut table: toml::Table = toml::from_str(text).or_kind(Kind::Config, "not TOML")?;
+        let mut table: toml::Table = toml::from_str(text).map_err(|e: toml::de::Error| not_toml(text, &e))?;
         env::substitute(&mut table, lookup)?;
         let mut config: Config = serde_path_to_error::deserialize(table).map_err(|e| {
             let path = e.path().to_string();
@@ -124,6 +131,11 @@ impl Config {
             && file.path != Path::new("-")
         {
             file.path = base.join(&file.path);
+        }
+        if let Sink::File(lines) = &mut config.sink
+            && let Some(path) = &mut lines.path
+        {
+            *path = base.join(&*path);
         }
         config.validate()?;
         Ok(config)

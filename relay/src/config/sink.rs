@@ -140,7 +140,9 @@ impl KafkaSink {
 
     fn validate(&self) -> Result<()> {
         if self.brokers.trim().is_empty() {
-            return Err(Error::new(Kind::Config, "sink.brokers is empty").at("field", "sink.brokers").remedy("give host:port, or --brokers"));
+            return Err(Error::new(Kind::Config, "sink.brokers is empty")
+                .at("field", "sink.brokers")
+                .remedy("give host:port, or --brokers"));
         }
         at_least(&[("sink.queue_bytes", self.queue_bytes.as_u64(), 1 << 20)])?;
         for (name, value) in self.raw() {
@@ -156,7 +158,10 @@ impl KafkaSink {
         if let Some(create) = &self.create_topics
             && (create.partitions < 1 || create.replication == 0 || create.replication < -1)
         {
-            return Err(Error::new(Kind::Config, "sink.create_topics: partitions must be 1 or more, replication 1 or more (or -1 for the broker's default)"));
+            return Err(Error::new(
+                Kind::Config,
+                "sink.create_topics: partitions must be 1 or more, replication 1 or more (or -1 for the broker's default)",
+            ));
         }
         Ok(())
     }
@@ -178,9 +183,9 @@ impl Sink {
             Sink::Stdout(lines) if lines.path.is_some() => {
                 Err(Error::new(Kind::Config, "sink.path with kind = \"stdout\"").remedy("write kind = \"file\", or delete path"))
             }
-            Sink::File(lines) if lines.path.is_none() => {
-                Err(Error::new(Kind::Config, "sink.path is missing").at("field", "sink.path").remedy("name the file that lines are appended to"))
-            }
+            Sink::File(lines) if lines.path.is_none() => Err(Error::new(Kind::Config, "sink.path is missing")
+                .at("field", "sink.path")
+                .remedy("name the file that lines are appended to")),
             Sink::Stdout(_) | Sink::File(_) => Ok(()),
         }
     }

@@ -115,11 +115,7 @@ impl Event {
     /// Adds this event's coordinates to an error.
     #[must_use]
     pub fn locate(&self, error: crate::error::Error) -> crate::error::Error {
-        error
-            .at("entity", &self.entity)
-            .at("event_type", &self.event_type)
-            .at("position", self.position)
-            .at("id", &self.id)
+        error.at("entity", &self.entity).at("event_type", &self.event_type).at("position", self.position).at("id", &self.id)
     }
 }
 

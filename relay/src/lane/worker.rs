@@ -7,7 +7,7 @@ use crate::config::Flow;
 use crate::error::{Context as _, Kind, Result};
 use crate::event::Event;
 use crate::sink::Sink;
-use crate::transform::{Chain, LaneChain};
+use crate::transform::{Chain, LaneChain, Produced};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -145,11 +145,10 @@ impl Worker {
             Lane::Halted => return,
         };
         let (events, tickets): (Vec<_>, Vec<_>) = batch.into_iter().map(|t| (t.event, Arc::new(t.ticket))).unzip();
-        let mut produced = chain.run(events);
+        let Produced { messages, failure } = chain.run(events);
         // The lane stops at its first failure: nothing overtakes that event.
-        let failure = produced.failures.pop_front();
         let end = failure.as_ref().map_or(tickets.len(), |(index, _)| *index);
-        let sent = self.publish(&tickets[..end], produced.messages);
+        let sent = self.publish(lane, &tickets[..end], messages);
         if sent.is_err() || failure.is_some() {
             self.lanes[lane] = Some(Lane::Halted);
         }
@@ -158,7 +157,7 @@ impl Worker {
         }
     }
 
-    fn publish(&self, tickets: &[Arc<Ticket>], messages: Vec<(usize, Event)>) -> std::result::Result<(), ()> {
+    fn publish(&self, lane: usize, tickets: &[Arc<Ticket>], messages: Vec<(usize, Event)>) -> std::result::Result<(), ()> {
         let mut messages = messages.into_iter().peekable();
         let mut own = Vec::new();
         for (index, ticket) in tickets.iter().enumerate() {
@@ -168,8 +167,13 @@ impl Worker {
             }
             ticket.expect(u32::try_from(own.len()).unwrap_or(u32::MAX));
             for message in &own {
-                if let Err(error) = self.sink.publish(message, self.chain.provenance(), ticket) {
-                    ticket.fail(message.locate(error));
+                let made_by = self.chain.provenance();
+                if let Err(error) = self.sink.publish(message, made_by, ticket) {
+                    // A sink that closes gives events up, it does not fail them.
+                    if error.kind() != Kind::Interrupted {
+                        let error = message.locate(error).at("lane", lane);
+                        ticket.fail(if made_by.is_empty() { error } else { error.at("transform", made_by) });
+                    }
                     return Err(());
                 }
             }

@@ -19,7 +19,7 @@ enum Target {
 struct Buffer {
     lines: Vec<u8>,
     tickets: Vec<Arc<Ticket>>,
-    purged: bool,
+    closed: bool,
 }
 
 /// See the module.
@@ -66,7 +66,7 @@ impl Lines {
 impl Sink for Lines {
     fn publish(&self, message: &Event, _made_by: &str, ticket: &Arc<Ticket>) -> Result<()> {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        if buffer.purged {
+        if buffer.closed {
             return Err(Error::new(Kind::Interrupted, "the sink is closing"));
         }
         write_line(message, &mut buffer.lines).or_kind(Kind::Internal, "cannot write an event as JSON")?;
@@ -81,6 +81,8 @@ impl Sink for Lines {
             return Ok(());
         }
         let written = self.write(&buffer.lines);
+        // After half a line nothing more may follow.
+        buffer.closed |= written.is_err();
         buffer.lines.clear();
         let tickets = std::mem::take(&mut buffer.tickets);
         drop(buffer);
@@ -91,9 +93,12 @@ impl Sink for Lines {
         Ok(())
     }
 
+    fn close(&self) {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+    }
+
     fn purge(&self) {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        buffer.purged = true;
         buffer.lines.clear();
         let tickets = std::mem::take(&mut buffer.tickets);
         drop(buffer);

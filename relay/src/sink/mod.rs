@@ -26,7 +26,11 @@ pub trait Sink: Send + Sync + 'static {
     /// sink does not do so by itself.
     fn flush(&self) -> Result<()>;
 
-    /// Gives up everything not durable yet and refuses what comes after: the
-    /// tickets are dropped, the events come again.
+    /// Refuses what comes from now on, and lets go of threads that wait.
+    fn close(&self);
+
+    /// Gives up everything not durable yet: the tickets are dropped, the events
+    /// come again. To be called when nobody publishes any more, so that nothing
+    /// can go out behind what was given up.
     fn purge(&self);
 }

@@ -36,7 +36,8 @@ async fn read_lines(mut reader: impl AsyncBufRead + Unpin, intake: &mut Intake<'
         if !next_line(&mut reader, &mut line, number).await? {
             return Ok(());
         }
-        let text = std::str::from_utf8(&line).or_kind(Kind::BadEvent, format!("line {number} is not UTF-8")).map_err(|e| e.at("line", number))?;
+        let text =
+            std::str::from_utf8(&line).or_kind(Kind::BadEvent, format!("line {number} is not UTF-8")).map_err(|e| e.at("line", number))?;
         if text.trim().is_empty() {
             continue;
         }

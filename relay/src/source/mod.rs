@@ -53,6 +53,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Takes the event if there is room, and gives it back otherwise.
+    #[expect(clippy::result_large_err, reason = "the error is the event itself, moved back")]
     pub fn try_admit(&self, lane: usize, event: Event) -> Result<(), Event> {
         match self.ledger.try_admit(event.position, event.size()) {
             Some(ticket) => {

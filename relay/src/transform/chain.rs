@@ -5,7 +5,6 @@ use super::stage::{LaneStage, Stage, Verdict};
 use crate::config::{Flow, Limits, Transform, When};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -86,15 +85,15 @@ impl Chain {
     }
 }
 
-/// What a batch became: messages in order, each with the index of the event it
-/// came from, and the failure of each event that has one. A failed event has
-/// no messages.
+/// What a batch became: the messages of all events before the first that
+/// failed, in order, each with the index of the event it came from.
 #[derive(Debug, Default)]
 pub struct Produced {
     /// `(index of the event, message)`, ascending.
     pub messages: Vec<(usize, Event)>,
-    /// `(index of the event, why)`, ascending.
-    pub failures: VecDeque<(usize, Error)>,
+    /// The first event that failed, and why. It has no messages, and the events
+    /// behind it were not dealt with.
+    pub failure: Option<(usize, Error)>,
 }
 
 /// One lane's instances of a chain.
@@ -114,7 +113,7 @@ impl LaneChain {
     /// Runs consecutive events of the lane through the whole chain.
     pub fn run(&mut self, events: Vec<Event>) -> Produced {
         let mut items: Vec<(usize, Event)> = events.into_iter().enumerate().collect();
-        let mut failures: Vec<(usize, Error)> = Vec::new();
+        let mut failure = None;
         for (stage, lane) in self.chain.stages.iter().zip(&mut self.stages) {
             let seen: Vec<&Event> = items.iter().map(|(_, e)| e).filter(|e| stage.sees(e)).collect();
             if seen.is_empty() {
@@ -122,12 +121,16 @@ impl LaneChain {
             }
             let mut verdicts: Vec<Verdict> = Vec::with_capacity(seen.len());
             for batch in batches(&seen, self.chain.batch_events, self.chain.batch_bytes) {
-                lane.run(&self.chain.engine, stage, batch, &mut verdicts);
+                if !lane.run(&self.chain.engine, stage, batch, &mut verdicts) {
+                    break;
+                }
             }
-            items = merge(stage, items, verdicts, &mut failures);
+            let made = merge(stage, items, verdicts);
+            items = made.messages;
+            // Later stages see only what stands before it, so theirs comes first.
+            failure = made.failure.or(failure);
         }
-        failures.sort_by_key(|(index, _)| *index);
-        Produced { messages: items, failures: failures.into() }
+        Produced { messages: items, failure }
     }
 }
 
@@ -148,30 +151,27 @@ fn batches<'a, 'e>(events: &'a [&'e Event], max_events: usize, max_bytes: usize)
     out
 }
 
-/// Puts a stage's verdicts in the place of the events it saw. An event that
-/// failed loses its siblings too: all of it is published, or nothing.
-fn merge(stage: &Stage, items: Vec<(usize, Event)>, verdicts: Vec<Verdict>, failures: &mut Vec<(usize, Error)>) -> Vec<(usize, Event)> {
+/// Puts a stage's verdicts in the place of the events it saw, up to the first
+/// failure. An event that failed loses its siblings too: all of it is
+/// published, or nothing.
+fn merge(stage: &Stage, items: Vec<(usize, Event)>, verdicts: Vec<Verdict>) -> Produced {
     let mut verdicts = verdicts.into_iter();
-    let mut out = Vec::with_capacity(items.len());
-    let before = failures.len();
+    let mut out: Vec<(usize, Event)> = Vec::with_capacity(items.len());
     for (origin, event) in items {
         if !stage.sees(&event) {
             out.push((origin, event));
             continue;
         }
-        match verdicts.next() {
-            Some(Ok(made)) => out.extend(made.into_iter().map(|e| (origin, e))),
-            Some(Err(error)) => {
-                if failures.last().is_none_or(|(last, _)| *last != origin) {
-                    failures.push((origin, error));
-                }
+        let error = match verdicts.next() {
+            Some(Ok(made)) => {
+                out.extend(made.into_iter().map(|e| (origin, e)));
+                continue;
             }
-            None => failures.push((origin, Error::new(Kind::Internal, "an event without a verdict"))),
-        }
+            Some(Err(error)) => error,
+            None => Error::new(Kind::Internal, "an event without a verdict"),
+        };
+        out.retain(|(o, _)| *o < origin);
+        return Produced { messages: out, failure: Some((origin, error)) };
     }
-    if failures.len() > before {
-        let guilty: Vec<usize> = failures.iter().map(|(origin, _)| *origin).collect();
-        out.retain(|(origin, _)| !guilty.contains(origin));
-    }
-    out
+    Produced { messages: out, failure: None }
 }

@@ -166,7 +166,7 @@ fn message_to_event(event: &Event, message: GuestMessage, index: Option<usize>, 
         entity: event.entity.clone(),
         event_type: message.event_type.map_or_else(|| event.event_type.clone(), Into::into),
         topic,
-        partition: message.partition.or(event.partition),
+        partition: message.partition,
         key: content(message.key, &event.key),
         payload: content(message.payload, &event.payload),
         before: event.before.clone(),
@@ -177,7 +177,10 @@ fn message_to_event(event: &Event, message: GuestMessage, index: Option<usize>, 
 
 fn header(added: HeaderResult) -> Result<Header, Fault> {
     if added.name.starts_with(HOST_HEADERS) {
-        return Err(Fault::new("contract:header", format!("appended header `{}`; names under `{HOST_HEADERS}` are the host's", added.name)));
+        return Err(Fault::new(
+            "contract:header",
+            format!("appended header `{}`; names under `{HOST_HEADERS}` are the host's", added.name),
+        ));
     }
     if added.name.contains('\0') {
         return Err(Fault::new("contract:header", "appended a header whose name holds a NUL"));

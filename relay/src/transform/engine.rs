@@ -55,7 +55,7 @@ impl Module {
         &self.digest
     }
 
-    /// The first half of the digest's first 16 digits, for people.
+    /// The digest's first 12 digits, for people.
     #[must_use]
     pub fn short_digest(&self) -> &str {
         &self.digest[..12]
@@ -114,17 +114,10 @@ impl Engine {
             .or_kind(Kind::Internal, "cannot start the Wasm engine")
             .map_err(|e| e.remedy("the pool reserves address space: check `ulimit -v`, or lower limits.memory"))?;
 
-        // Weak, so that the thread ends with the engine.
         let weak = engine.weak();
         std::thread::Builder::new()
             .name("wasm-ticker".into())
-            .spawn(move || {
-                while let Some(engine) = weak.upgrade() {
-                    engine.increment_epoch();
-                    drop(engine);
-                    std::thread::sleep(TICK);
-                }
-            })
+            .spawn(move || tick(&weak))
             .or_kind(Kind::Internal, "cannot start the ticker thread")?;
 
         let mut linker = Linker::new(&engine);
@@ -173,7 +166,7 @@ impl Engine {
         let ty = component.component_type();
         for (name, _) in ty.imports(&self.engine) {
             if !ALLOWED_IMPORTS.iter().any(|allowed| name.starts_with(allowed)) {
-                let wasi = if name.starts_with("wasi:") { "; build it without WASI (see docs/writing-transforms.md)" } else { "" };
+                let wasi = if name.starts_with("wasi:") { "; build it without WASI" } else { "" };
                 return Err(Error::new(Kind::Component, format!("imports `{name}`, which a transform may not"))
                     .remedy(format!("a transform imports only relay:transform/host{wasi}")));
             }
@@ -195,6 +188,16 @@ impl Engine {
 
     pub(super) fn inner(&self) -> &wasmtime::Engine {
         &self.engine
+    }
+}
+
+/// Keeps time until the engine is gone, which it therefore holds weakly.
+#[expect(clippy::disallowed_methods, reason = "this thread is the clock")]
+fn tick(engine: &wasmtime::EngineWeak) {
+    while let Some(engine) = engine.upgrade() {
+        engine.increment_epoch();
+        drop(engine);
+        std::thread::sleep(TICK);
     }
 }
 

@@ -36,7 +36,9 @@ impl Fault {
             Some(Trap::MemoryOutOfBounds) => ("trap:out-of-bounds", cause),
             Some(Trap::IntegerDivisionByZero | Trap::IntegerOverflow | Trap::BadConversionToInteger) => ("trap:arithmetic", cause),
             Some(_) => ("trap:other", cause),
-            None if cause.contains("fuel") => ("trap:lifted-bytes", format!("returned more bytes than limits.lifted_bytes allows: {cause}")),
+            None if cause.contains("fuel") => {
+                ("trap:lifted-bytes", format!("returned more bytes than limits.lifted_bytes allows: {cause}"))
+            }
             None => ("contract:abi", format!("broke the component ABI: {cause}")),
         };
         Self { code, what, stack }
@@ -48,10 +50,11 @@ impl Fault {
         let kind = if self.code.starts_with("trap:") { Kind::Trap } else { Kind::Contract };
         let error = Error::new(kind, format!("the transform {}", self.what)).at("code", self.code);
         let error = match self.code {
-            "trap:deadline" => error.remedy("raise limits.event_deadline if the work is legitimate, else fix the loop; the event is untouched in the source"),
-            "trap:memory" | "trap:stack" | "trap:output" | "trap:messages" | "trap:lifted-bytes" => {
-                error.remedy("raise the limit named above if the work is legitimate, else fix the transform; the event is untouched in the source")
-            }
+            "trap:deadline" => error
+                .remedy("raise limits.event_deadline if the work is legitimate, else fix the loop; the event is untouched in the source"),
+            "trap:memory" | "trap:stack" | "trap:output" | "trap:messages" | "trap:lifted-bytes" => error.remedy(
+                "raise the limit named above if the work is legitimate, else fix the transform; the event is untouched in the source",
+            ),
             "contract:topic" => error.remedy("add the topic to `topics` of the transform or of [sink], or correct the transform"),
             _ => error.remedy("fix the transform and start again; the event is untouched in the source"),
         };

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 use wasmtime::component::ResourceAny;
 use wasmtime::{ResourceLimiter, Store};
 
+/// Share of `limits.memory` past which an instance is replaced between batches:
+/// before a slow leak fails an event.
+const WATERMARK: (usize, usize) = (3, 4);
+
 /// What the store knows: limits and log, nothing of the world outside.
 pub struct Guest {
     limiter: Limiter,
@@ -19,13 +23,20 @@ pub struct Guest {
 struct Limiter {
     memory: usize,
     tables: usize,
+    /// Bytes of all linear memories together.
+    used: usize,
     refused: bool,
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        self.refused |= desired > self.memory;
-        Ok(desired <= self.memory)
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let after = self.used.saturating_add(desired.saturating_sub(current));
+        let granted = after <= self.memory;
+        if granted {
+            self.used = after;
+        }
+        self.refused |= !granted;
+        Ok(granted)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -120,6 +131,7 @@ impl Instance {
             limiter: Limiter {
                 memory: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
                 tables: limits.table_elements as usize,
+                used: 0,
                 refused: false,
             },
             log: Log {
@@ -146,7 +158,8 @@ impl Instance {
         let exports = bindings.relay_transform_transformer().transform();
         let created = exports.call_create(&mut store, settings).map_err(|e| failed(&store, "`create` failed", e))?;
         let transform = created.map_err(|reason| {
-            at(Error::new(Kind::Component, format!("`create` refused the settings: {reason}"))).remedy("correct `settings` of this transform")
+            at(Error::new(Kind::Component, format!("`create` refused the settings: {reason}")))
+                .remedy("correct `settings` of this transform")
         })?;
         let flags = exports.call_unused(&mut store, transform).map_err(|e| failed(&store, "`unused` failed", e))?;
         let unused = Unused {
@@ -163,10 +176,12 @@ impl Instance {
         self.unused
     }
 
-    /// Calls made so far.
-    #[must_use]
-    pub fn calls(&self) -> u64 {
-        self.calls
+    /// Whether it should make room for a fresh one: it has served its calls, or
+    /// its memory passed the watermark.
+    pub(super) fn is_spent(&self, limits: &Limits) -> bool {
+        let limiter = &self.store.data().limiter;
+        let served = limits.recycle_after > 0 && self.calls >= limits.recycle_after;
+        served || limiter.used > limiter.memory / WATERMARK.1 * WATERMARK.0
     }
 
     /// One call with consecutive events of a lane. `ids` are theirs, for the log.
@@ -180,6 +195,7 @@ impl Instance {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let deadline = limits.event_deadline.saturating_mul(count).min(limits.batch_deadline.max(limits.event_deadline));
         self.store.set_epoch_deadline(ticks(deadline));
+        self.store.data_mut().limiter.refused = false;
         let log = &mut self.store.data_mut().log;
         log.ids.clear();
         log.ids.extend(ids);
@@ -189,7 +205,10 @@ impl Instance {
         if outcomes.len() == events.len() {
             return Ok(outcomes);
         }
-        Err(Fault::new("contract:outcomes", format!("returned {} outcomes for {} events; it must be one each", outcomes.len(), events.len())))
+        Err(Fault::new(
+            "contract:outcomes",
+            format!("returned {} outcomes for {} events; it must be one each", outcomes.len(), events.len()),
+        ))
     }
 }
 

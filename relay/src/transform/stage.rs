@@ -38,6 +38,12 @@ impl Stage {
 /// What one event became in one stage.
 pub(super) type Verdict = Result<Vec<Event>>;
 
+/// Longest code of a failure that is taken from a guest; it is a label.
+const CODE_CHARS: usize = 64;
+
+/// Longest detail of a failure that is taken from a guest.
+const DETAIL_CHARS: usize = 4096;
+
 /// One lane's instance of a stage.
 pub(super) struct LaneStage {
     instance: Option<Instance>,
@@ -49,37 +55,49 @@ impl LaneStage {
         Self { instance: None, topics: Topics::new(&stage.topics) }
     }
 
-    /// Runs consecutive events, one verdict each, in order.
-    pub(super) fn run(&mut self, engine: &Engine, stage: &Stage, events: &[&Event], out: &mut Vec<Verdict>) {
+    /// Runs consecutive events in order: a verdict each, up to and including
+    /// the first failure. What stands behind it is not looked at, because the
+    /// lane may not go on before that failure is dealt with. Returns whether
+    /// all passed.
+    pub(super) fn run(&mut self, engine: &Engine, stage: &Stage, events: &[&Event], out: &mut Vec<Verdict>) -> bool {
         match self.call(engine, stage, events) {
-            Ok(outcomes) => {
-                for (event, outcome) in events.iter().zip(outcomes) {
-                    out.push(self.verdict(stage, event, outcome).map_err(|e| stage.locate(event.locate(e))));
-                }
-            }
-            // The module cannot even be instantiated any more: everyone's failure.
+            Ok(outcomes) => events.iter().zip(outcomes).all(|(event, outcome)| {
+                out.push(self.verdict(stage, event, outcome).map_err(|e| stage.locate(event.locate(e))));
+                out.last().is_some_and(Result::is_ok)
+            }),
+            // The module cannot even be instantiated any more.
             Err(Failed::Instance(error)) => {
-                let text = error.to_string();
                 out.push(Err(error));
-                out.extend(events.iter().skip(1).map(|_| Err(Error::new(Kind::Component, text.clone()))));
+                false
             }
-            Err(Failed::Call(fault)) if events.len() == 1 => self.second_chance(engine, stage, events[0], fault, out),
-            Err(Failed::Call(fault)) => {
-                tracing::debug!(transform = stage.name, events = events.len(), code = fault.code, "batch failed; searching the guilty event");
-                let (left, right) = events.split_at(events.len() / 2);
-                self.run(engine, stage, left, out);
-                self.run(engine, stage, right, out);
-            }
+            Err(Failed::Call(fault)) => match events {
+                [event] => self.second_chance(engine, stage, event, &fault, out),
+                _ => {
+                    tracing::debug!(
+                        transform = stage.name,
+                        events = events.len(),
+                        code = fault.code,
+                        "batch failed; searching the guilty event"
+                    );
+                    let (left, right) = events.split_at(events.len() / 2);
+                    self.run(engine, stage, left, out) && self.run(engine, stage, right, out)
+                }
+            },
         }
     }
 
     /// An event is guilty only if it fails alone on a fresh instance too.
-    fn second_chance(&mut self, engine: &Engine, stage: &Stage, event: &Event, first: Fault, out: &mut Vec<Verdict>) {
+    fn second_chance(&mut self, engine: &Engine, stage: &Stage, event: &Event, first: &Fault, out: &mut Vec<Verdict>) -> bool {
         let locate = |e: Error| stage.locate(event.locate(e));
         out.push(match self.call(engine, stage, &[event]) {
             Ok(mut outcomes) => match outcomes.pop() {
                 Some(outcome) => {
-                    tracing::warn!(transform = stage.name, id = &*event.id, first = %first, "an event failed once and passed on a fresh instance: the transform keeps state or is nondeterministic");
+                    tracing::warn!(
+                        transform = stage.name,
+                        id = &*event.id,
+                        %first,
+                        "an event failed once and passed on a fresh instance: the transform keeps state or is nondeterministic"
+                    );
                     self.verdict(stage, event, outcome).map_err(locate)
                 }
                 None => Err(locate(Error::new(Kind::Internal, "no outcome for one event"))),
@@ -87,6 +105,7 @@ impl LaneStage {
             Err(Failed::Instance(error)) => Err(error),
             Err(Failed::Call(second)) => Err(locate(second.into_error())),
         });
+        out.last().is_some_and(Result::is_ok)
     }
 
     fn call(&mut self, engine: &Engine, stage: &Stage, events: &[&Event]) -> Result<Vec<Outcome>, Failed> {
@@ -98,7 +117,7 @@ impl LaneStage {
         let guest_events = lists.events(events, instance.unused());
         // A fault drops the whole store by not putting the instance back.
         let outcomes = instance.process(&guest_events, events.iter().map(|e| e.id.clone()), &stage.limits).map_err(Failed::Call)?;
-        if stage.limits.recycle_after == 0 || instance.calls() < stage.limits.recycle_after {
+        if !instance.is_spent(&stage.limits) {
             self.instance = Some(instance);
         }
         Ok(outcomes)
@@ -118,8 +137,10 @@ impl LaneStage {
                     FailureKind::Poison => (Kind::Poison, "correct the event in the source or the transform, then start again"),
                     FailureKind::Halt => (Kind::TransformHalt, "the transform declared itself unusable; see its documentation"),
                 };
-                let error = Error::new(kind, format!("the transform failed the event: {}", failure.code)).at("code", failure.code);
-                let error = if failure.detail.is_empty() { error } else { error.guest(failure.detail) };
+                let code: String = failure.code.chars().take(CODE_CHARS).collect();
+                let detail: String = failure.detail.chars().take(DETAIL_CHARS).collect();
+                let error = Error::new(kind, format!("the transform failed the event: {code}")).at("code", code);
+                let error = if detail.is_empty() { error } else { error.guest(detail) };
                 return Err(error.remedy(remedy));
             }
         }

@@ -44,9 +44,11 @@ impl Demo {
     /// Runs the story, or one part of it.
     pub async fn execute(self) -> Result<()> {
         if let Some(part) = self.play {
-            let (source, brokers) = self.source.as_deref().zip(self.brokers.as_deref()).ok_or_else(|| {
-                Error::new(Kind::Config, "--play is for the demo itself").remedy("run `relay demo` without it")
-            })?;
+            let (source, brokers) = self
+                .source
+                .as_deref()
+                .zip(self.brokers.as_deref())
+                .ok_or_else(|| Error::new(Kind::Config, "--play is for the demo itself").remedy("run `relay demo` without it"))?;
             return service::play(part, source, brokers, &self.play_topic, self.changes).await;
         }
         for name in ["redact.wasm", "route.wasm"] {

@@ -49,7 +49,9 @@ impl Database {
             return;
         }
         let dropped = match self.connect().await {
-            Ok(connection) => connection.client.batch_execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")).await.map_err(|e| e.to_string()),
+            Ok(connection) => {
+                connection.client.batch_execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")).await.map_err(|e| e.to_string())
+            }
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = dropped {
@@ -63,7 +65,9 @@ impl Server {
         let binaries = find_binaries()?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).or_kind(Kind::Io, "no free port")?.port();
         let directory = std::env::temp_dir().join(format!("relay-demo-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&directory).or_kind(Kind::Io, "cannot make a scratch directory").map_err(|e| e.at("file", directory.display()))?;
+        std::fs::create_dir_all(&directory)
+            .or_kind(Kind::Io, "cannot make a scratch directory")
+            .map_err(|e| e.at("file", directory.display()))?;
         let server = Self { binaries, directory };
         match server.launch(port) {
             Ok(()) => Ok((format!("postgres://relay@127.0.0.1:{port}/postgres"), server)),
@@ -78,7 +82,9 @@ impl Server {
         let data = self.directory.join("data");
         self.give_to_server_user()?;
         self.run("initdb", &["-D", &data.to_string_lossy(), "-U", "relay", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])?;
-        let options = format!("-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_prepared_transactions=8");
+        let options = format!(
+            "-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off -c max_prepared_transactions=8"
+        );
         let (data, log, seconds) = (data.to_string_lossy().into_owned(), self.directory.join("log"), START_TIMEOUT.as_secs().to_string());
         self.run("pg_ctl", &["-D", &data, "-l", &log.to_string_lossy(), "-w", "-t", &seconds, "-o", &options, "start"])
     }
@@ -95,7 +101,8 @@ impl Server {
     fn give_to_server_user(&self) -> Result<()> {
         #[cfg(unix)]
         if let Some((user, group)) = Self::server_user() {
-            std::os::unix::fs::chown(&self.directory, Some(user), Some(group)).or_kind(Kind::Io, "cannot hand the scratch directory to user postgres")?;
+            std::os::unix::fs::chown(&self.directory, Some(user), Some(group))
+                .or_kind(Kind::Io, "cannot hand the scratch directory to user postgres")?;
         }
         Ok(())
     }

@@ -62,7 +62,9 @@ async fn one(part: Part, client: &mut Client, producer: &FutureProducer, topic: 
     match part {
         Part::Outbox => {
             let table = format!("{SCHEMA}.customer_events");
-            let insert = format!("INSERT INTO {table} (event_id, subject, customer_id, what, body) VALUES ($1, 'customer', $2::int4::text, $3, $4::text::jsonb)");
+            let insert = format!(
+                "INSERT INTO {table} (event_id, subject, customer_id, what, body) VALUES ($1, 'customer', $2::int4::text, $3, $4::text::jsonb)"
+            );
             tx.execute(&insert, &[&change.id, &change.customer, &change.event, &change.body]).await.map_err(sql)?;
         }
         Part::Before => {
@@ -88,7 +90,8 @@ async fn change(tx: &Transaction<'_>, n: u32) -> std::result::Result<Change, tok
     let customer = i32::try_from(n % CUSTOMERS).unwrap_or(0) + 1;
     let (id, moved) = (Uuid::new_v4(), n.is_multiple_of(2));
     tx.execute(&format!("UPDATE {SCHEMA}.customer SET version = version + 1 WHERE id = $1"), &[&customer]).await?;
-    tx.execute(&format!("UPDATE {SCHEMA}.addresses SET street = $2 WHERE customer_id = $1"), &[&customer, &format!("{n} Main Street")]).await?;
+    tx.execute(&format!("UPDATE {SCHEMA}.addresses SET street = $2 WHERE customer_id = $1"), &[&customer, &format!("{n} Main Street")])
+        .await?;
     tx.execute(&format!("INSERT INTO {SCHEMA}.changes (id, customer_id) VALUES ($1, $2)"), &[&id, &customer]).await?;
     let row = tx
         .query_one(

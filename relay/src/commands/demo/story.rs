@@ -147,7 +147,7 @@ fn source(stage: &Stage<'_>) -> OutboxSource {
     }
 }
 
-fn transform(stage: &Stage<'_>, name: &str, settings: serde_json::Value, topics: &[String]) -> Transform {
+fn transform(stage: &Stage<'_>, name: &str, settings: &serde_json::Value, topics: &[String]) -> Transform {
     Transform {
         name: name.to_owned(),
         path: stage.components.join(name).with_extension("wasm"),
@@ -186,7 +186,7 @@ async fn outbox(stage: &Stage<'_>, prefix: &str) -> Result<()> {
         name: prefix.to_owned(),
         delivery: Delivery::AtLeastOnce,
         source: Source::Outbox(Box::new(source)),
-        transforms: vec![transform(stage, "redact", fields, &[]), transform(stage, "route", routes, std::slice::from_ref(&moved))],
+        transforms: vec![transform(stage, "redact", &fields, &[]), transform(stage, "route", &routes, std::slice::from_ref(&moved))],
         sink: Sink::Kafka(Box::new(kafka)),
         flow: Flow::default(),
     };

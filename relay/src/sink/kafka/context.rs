@@ -6,9 +6,10 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode as Code;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Broker errors repeat with every attempt to connect; one line in this time
@@ -16,14 +17,33 @@ use std::time::{Duration, Instant};
 const ERROR_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Context of the producer.
-#[derive(Default)]
 pub(super) struct Deliveries {
+    /// Whether messages are given up because we say so.
+    closing: Arc<AtomicBool>,
+    producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
     reported: Mutex<()>,
     changed: Condvar,
     logged: Mutex<Option<Instant>>,
 }
 
 impl Deliveries {
+    pub(super) fn new(closing: Arc<AtomicBool>) -> Self {
+        Self { closing, producer: OnceLock::new(), reported: Mutex::default(), changed: Condvar::new(), logged: Mutex::default() }
+    }
+
+    /// Says whose deliveries these are.
+    pub(super) fn watch(&self, producer: &Arc<BaseProducer<Self>>) {
+        // Set once, by the one who made both.
+        let _ = self.producer.set(Arc::downgrade(producer));
+    }
+
+    /// What ended the producer, where something did: librdkafka then reports
+    /// only the consequences, and gives up its queue by itself.
+    pub(super) fn cause(&self) -> Option<KafkaError> {
+        let (code, _) = self.producer.get()?.upgrade()?.client().fatal_error()?;
+        Some(KafkaError::MessageProduction(code))
+    }
+
     /// Waits for a delivery report, at most `timeout`.
     pub(super) fn wait(&self, timeout: Duration) {
         let guard = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,9 +79,11 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
         match result {
             Ok(_) => ticket.acknowledge(),
-            Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
+            Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) if self.closing.load(Ordering::Acquire) => {}
             Err((error, message)) => {
-                let error = refusal(error, message.topic(), message.partition());
+                let ended = matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight | Code::Fatal));
+                let cause = ended.then(|| self.cause()).flatten();
+                let error = refusal(cause.as_ref().unwrap_or(error), message.topic(), message.partition());
                 ticket.fail(error.at("position", ticket.position()));
             }
         }
@@ -80,9 +102,14 @@ pub(super) fn refusal(error: &KafkaError, topic: &str, partition: i32) -> Error 
         Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic) => {
             (Kind::MessageRefused, "create the topic, or let the relay do so with [sink.create_topics]")
         }
-        Some(Code::InvalidRecord | Code::InvalidMessage | Code::InvalidTimestamp) => {
-            (Kind::MessageRefused, "the broker refuses the record itself: a compacted topic needs keys")
-        }
+        Some(
+            Code::InvalidRecord
+            | Code::InvalidMessage
+            | Code::InvalidTimestamp
+            | Code::PolicyViolation
+            | Code::UnsupportedForMessageFormat
+            | Code::UnsupportedCompressionType,
+        ) => (Kind::MessageRefused, "the broker's rules for the topic exclude this record: its format, compression, timestamp or key"),
         Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
             (Kind::BrokerUnusable, "grant this user WRITE and DESCRIBE on the topic, and IDEMPOTENT_WRITE on old brokers")
         }

@@ -44,6 +44,7 @@ pub struct Kafka {
     poller: Option<JoinHandle<()>>,
     trace_headers: bool,
     compressed: bool,
+    queue_bytes: usize,
 }
 
 impl Kafka {
@@ -62,12 +63,14 @@ impl Kafka {
         if !config.librdkafka.contains_key("batch.size") {
             client.set("batch.size", topics.batch_size().to_string());
         }
+        let queue_bytes = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX);
         let compressed = ["compression.type", "compression.codec"].iter().any(|o| client.get(o).is_some_and(|v| v != "none"));
         let producer: BaseProducer<Deliveries> = client
-            .create_with_context(Deliveries::default())
+            .create_with_context(Deliveries::new(Arc::clone(&closing)))
             .or_kind(Kind::Config, "librdkafka refuses the configuration")
             .map_err(|e| e.at("field", "sink.librdkafka").remedy("correct the option it names"))?;
         let producer = Arc::new(producer);
+        producer.context().watch(&producer);
         let poller = {
             let (producer, closing) = (Arc::clone(&producer), Arc::clone(&closing));
             std::thread::Builder::new()
@@ -79,19 +82,22 @@ impl Kafka {
                 })
                 .or_kind(Kind::Internal, "cannot start the poll thread")?
         };
-        Ok(Self { producer, topics, closing, poller: Some(poller), trace_headers: config.trace_headers, compressed })
+        Ok(Self { producer, topics, closing, poller: Some(poller), trace_headers: config.trace_headers, compressed, queue_bytes })
     }
 
     fn headers(&self, message: &Event, made_by: &str) -> OwnedHeaders {
         let position = message.position.to_string();
-        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len() + 3).insert(Header { key: "id", value: Some(&*message.id) });
+        let mut headers =
+            OwnedHeaders::new_with_capacity(message.headers.len() + 3).insert(Header { key: "id", value: Some(&*message.id) });
         if self.trace_headers {
             headers = headers.insert(Header { key: "relay-position", value: Some(&position) });
             if !made_by.is_empty() {
                 headers = headers.insert(Header { key: "relay-transform", value: Some(made_by) });
             }
         }
-        for header in &message.headers {
+        // Those names are the host's, also where the source carries them.
+        let foreign = message.headers.iter().filter(|h| &*h.name != "id" && !h.name.starts_with("relay-"));
+        for header in foreign {
             headers = headers.insert(Header { key: &header.name, value: header.value.as_deref() });
         }
         headers
@@ -115,6 +121,11 @@ impl Kafka {
         let opt = |b: &Option<bytes::Bytes>| b.as_ref().map_or(0, bytes::Bytes::len);
         let headers: usize = message.headers.iter().map(|h| h.name.len() + opt(&h.value) + 10).sum();
         let size = RECORD_OVERHEAD + opt(&message.key) + opt(&message.payload) + headers + message.id.len();
+        if size > self.queue_bytes {
+            return Err(Error::new(Kind::MessageRefused, format!("a message of about {size} bytes for a queue of {}", self.queue_bytes))
+                .at("topic", &message.topic)
+                .remedy("raise sink.queue_bytes, or let a transform shorten the payload"));
+        }
         match topic.max_message_bytes {
             Some(max) if size > max && !self.compressed => Err(Error::new(
                 Kind::MessageRefused,
@@ -129,7 +140,11 @@ impl Kafka {
 
 impl Sink for Kafka {
     fn publish(&self, message: &Event, made_by: &str, ticket: &Arc<Ticket>) -> Result<()> {
-        let topic = self.topics.get(&message.topic)?;
+        let mut topic = self.topics.get(&message.topic)?;
+        if message.partition.is_some_and(|p| p >= topic.partitions) {
+            // It may have grown since.
+            topic = self.topics.find(&message.topic)?;
+        }
         self.check(message, &topic)?;
         let mut record = BaseRecord::with_opaque_to(&message.topic, Arc::clone(ticket)).headers(self.headers(message, made_by));
         if let Some(key) = &message.key {
@@ -153,6 +168,7 @@ impl Sink for Kafka {
                 }
                 Err((error, _)) => {
                     let partition = message.partition.and_then(|p| i32::try_from(p).ok()).unwrap_or(-1);
+                    let error = self.producer.context().cause().unwrap_or(error);
                     return Err(context::refusal(&error, &message.topic, partition));
                 }
             }
@@ -163,8 +179,11 @@ impl Sink for Kafka {
         Ok(())
     }
 
-    fn purge(&self) {
+    fn close(&self) {
         self.closing.store(true, Ordering::Release);
+    }
+
+    fn purge(&self) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         // Reports of purged messages drop their tickets.
         self.producer.poll(Duration::ZERO);

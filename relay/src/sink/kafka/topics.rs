@@ -4,6 +4,7 @@
 use super::options::client_config;
 use crate::config::{CreateTopics, KafkaSink};
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::event::check_topic_name;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
@@ -48,6 +49,8 @@ pub struct Topics {
     known: Known,
     closing: Arc<AtomicBool>,
     batch_size: usize,
+    /// Whether the batch size is ours to choose.
+    adapts: bool,
     _watch: Watch,
 }
 
@@ -67,8 +70,16 @@ impl Topics {
         let admin = Arc::new(admin);
         let known = Known::default();
         let watch = Watch::start(&admin, &known)?;
-        let mut topics =
-            Self { admin, runtime, create: config.create_topics.clone(), known, closing, batch_size: BATCH_SIZE, _watch: watch };
+        let mut topics = Self {
+            admin,
+            runtime,
+            create: config.create_topics.clone(),
+            known,
+            closing,
+            batch_size: BATCH_SIZE,
+            adapts: !config.librdkafka.contains_key("batch.size"),
+            _watch: watch,
+        };
         let patterns: Vec<_> = patterns.iter().map(|p| WildMatch::new(p)).collect();
         match topics.partitions() {
             Ok(partitions) => {
@@ -95,12 +106,26 @@ impl Topics {
     /// says so. Blocks; for worker threads.
     ///
     /// # Errors
-    /// `MessageRefused` for a topic that is missing, `BrokerUnusable` when the
+    /// `MessageRefused` for a topic that is missing, `BrokerUnavailable` for one
+    /// that takes less than this producer sends, `BrokerUnusable` when the
     /// cluster refuses this client, `Interrupted` when the sink closes.
     pub fn get(&self, name: &str) -> Result<TopicInfo> {
         if let Some(info) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Ok(info.clone());
         }
+        let info = self.wait_for(name)?;
+        match info.max_message_bytes {
+            Some(max) if max < self.batch_size && self.adapts => {
+                Err(Error::new(Kind::BrokerUnavailable, format!("topic `{name}` takes {max} bytes, less than a batch of this producer"))
+                    .at("topic", name)
+                    .remedy("none needed: the producer is replaced by one with smaller batches"))
+            }
+            _ => Ok(info),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a worker thread that can do nothing without a broker")]
+    fn wait_for(&self, name: &str) -> Result<TopicInfo> {
         loop {
             if self.closing.load(Ordering::Acquire) {
                 return Err(super::closing());
@@ -117,6 +142,7 @@ impl Topics {
 
     /// One try of [`Topics::get`].
     pub fn find(&self, name: &str) -> Result<TopicInfo> {
+        check_topic_name(name)?;
         let mut partitions = self.partitions()?;
         if !partitions.contains_key(name) {
             let Some(create) = &self.create else {
@@ -204,7 +230,13 @@ fn broker_error(error: &KafkaError) -> Error {
     let code = error.rdkafka_error_code();
     let refused = matches!(
         code,
-        Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::ClusterAuthorizationFailed | Code::SSL)
+        Some(
+            Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::UnsupportedSASLMechanism
+                | Code::ClusterAuthorizationFailed
+                | Code::SSL
+        )
     );
     if refused {
         return Error::new(Kind::BrokerUnusable, "the broker refuses this client")
@@ -240,7 +272,12 @@ impl Watch {
                     let Ok(now) = partitions(&admin) else { continue };
                     for (name, info) in known.write().unwrap_or_else(PoisonError::into_inner).iter_mut() {
                         if let Some(count) = now.get(name).filter(|count| **count != info.partitions) {
-                            tracing::warn!(topic = name, before = info.partitions, now = count, "the number of partitions changed: keys move, order per key breaks at this point");
+                            tracing::warn!(
+                                topic = name,
+                                before = info.partitions,
+                                now = count,
+                                "the number of partitions changed: keys move, order per key breaks at this point"
+                            );
                             info.partitions = *count;
                         }
                     }

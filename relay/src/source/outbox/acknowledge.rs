@@ -80,23 +80,30 @@ impl Acknowledger {
     /// When the session ends; what was not acknowledged is kept in `waiting`.
     pub async fn run(&mut self, ledger: &Ledger) -> Result<()> {
         loop {
-            ledger.done().await;
+            // First, because a former session may have left something.
             self.flush(ledger).await?;
+            ledger.done().await;
         }
     }
 
     /// Acknowledges what is done now.
     pub async fn flush(&mut self, ledger: &Ledger) -> Result<()> {
-        let (done, _) = ledger.take_done();
-        self.waiting.extend(done.iter().map(|p| i64::try_from(p.commit).unwrap_or(i64::MAX)));
+        self.collect(ledger);
         while !self.waiting.is_empty() {
-            let cut = self.waiting.len().saturating_sub(DELETE_ROWS);
-            // Taken out only once it succeeded.
-            let chunk: Vec<i64> = self.waiting[cut..].to_vec();
+            // The oldest first: after a crash only a tail may come again, or a
+            // consumer would end with an older value. Taken out only once it
+            // succeeded.
+            let chunk: Vec<i64> = self.waiting.iter().take(DELETE_ROWS).copied().collect();
             self.acknowledge(&chunk).await?;
-            self.waiting.truncate(cut);
+            self.waiting.drain(..chunk.len());
         }
         Ok(())
+    }
+
+    /// Takes what is done, to be acknowledged later.
+    pub fn collect(&mut self, ledger: &Ledger) {
+        let (done, _) = ledger.take_done();
+        self.waiting.extend(done.iter().map(|p| i64::try_from(p.commit).unwrap_or(i64::MAX)));
     }
 
     async fn acknowledge(&mut self, seqs: &[i64]) -> Result<()> {

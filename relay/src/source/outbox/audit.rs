@@ -1,7 +1,6 @@
 //! What polling relies on, checked in the catalogue before the first row is
 //! read. Each finding says why it matters and the SQL that mends it.
 
-use super::ddl::takes_xid;
 use super::table::{Table, quote};
 use crate::error::{Error, Kind, Result};
 use crate::source::postgres::classify;
@@ -38,7 +37,10 @@ pub async fn audit(client: &Client, table: &Table, retain: bool) -> Result<Vec<F
         && lane.generated != "s"
     {
         findings.push(Finding {
-            problem: format!("column `{}` (lane) is not generated: an application could put one key into two lanes, which breaks its order", lane.name),
+            problem: format!(
+                "column `{}` (lane) is not generated: an application could put one key into two lanes, which breaks its order",
+                lane.name
+            ),
             remedy: "drop it and let `relay init --apply` add the generated one".into(),
         });
     }
@@ -61,13 +63,14 @@ async fn version(client: &Client, findings: &mut Vec<Finding>) -> Result<()> {
         findings.push(Finding { problem: "the server is older than PostgreSQL 14".into(), remedy: "upgrade the server".into() });
     }
     if row.get::<_, bool>(1) {
-        findings.push(Finding { problem: "the server is a standby in recovery, which cannot delete rows".into(), remedy: "connect to the primary (target_session_attrs=read-write)".into() });
+        // During a failover this passes by itself.
+        return Err(Error::new(Kind::DatabaseUnavailable, "the server is a standby in recovery, which cannot delete rows")
+            .remedy("connect to the primary: target_session_attrs=read-write in source.url"));
     }
     Ok(())
 }
 
 async fn xid_before_seq(client: &Client, table: &Table, findings: &mut Vec<Finding>) -> Result<()> {
-    let by_column = table.xid.as_ref().is_some_and(|xid| xid.number < table.seq.number && xid.default.as_deref().is_some_and(takes_xid));
     // tgtype: bit 0 row, bit 1 before, bit 2 insert (source: PostgreSQL,
     // src/include/catalog/pg_trigger.h).
     let row = query_one(
@@ -77,7 +80,7 @@ async fn xid_before_seq(client: &Client, table: &Table, findings: &mut Vec<Findi
         &[&table.oid],
     )
     .await?;
-    if !by_column && !row.get::<_, bool>(0) {
+    if !table.takes_xid_first() && !row.get::<_, bool>(0) {
         findings.push(Finding {
             problem: format!(
                 "a row of {} takes its sequence number before its transaction id: a commit could be overtaken and never read",
@@ -101,7 +104,7 @@ async fn sequence(client: &Client, table: &Table, findings: &mut Vec<Finding>) -
     let rows = client
         .query(
             "SELECT c.oid::regclass::text, s.seqcache, s.seqincrement, s.seqcycle, \
-             EXISTS (SELECT 1 FROM aclexplode(c.relacl) a WHERE a.grantee <> c.relowner) \
+             EXISTS (SELECT 1 FROM aclexplode(c.relacl) a WHERE a.grantee <> c.relowner AND a.privilege_type IN ('USAGE', 'UPDATE')) \
              FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' JOIN pg_sequence s ON s.seqrelid = c.oid \
              WHERE d.refobjid = $1 AND d.refobjsubid = $2 AND d.deptype = 'i'",
             &[&table.oid, &i32::from(table.seq.number)],
@@ -112,13 +115,17 @@ async fn sequence(client: &Client, table: &Table, findings: &mut Vec<Finding>) -
         let name: String = row.get(0);
         if row.get::<_, i64>(1) != 1 || row.get::<_, i64>(2) < 1 || row.get::<_, bool>(3) {
             findings.push(Finding {
-                problem: format!("sequence {name} caches, cycles or counts down: numbers would appear out of the order in which they are drawn"),
+                problem: format!(
+                    "sequence {name} caches, cycles or counts down: numbers would appear out of the order in which they are drawn"
+                ),
                 remedy: format!("ALTER TABLE {sql} ALTER COLUMN {seq} SET CACHE 1 SET INCREMENT BY 1 SET NO CYCLE"),
             });
         }
         if row.get::<_, bool>(4) {
             findings.push(Finding {
-                problem: format!("sequence {name} is granted to other roles, which could prefetch numbers; an identity column needs no such grant"),
+                problem: format!(
+                    "sequence {name} is granted to other roles, which could prefetch numbers; an identity column needs no such grant"
+                ),
                 remedy: format!("REVOKE ALL ON SEQUENCE {name} FROM those roles"),
             });
         }

@@ -1,7 +1,7 @@
 //! The SQL of `relay init`: makes the table, or brings an existing one to what
 //! polling relies on. Every statement may run twice.
 
-use super::table::{DEFAULT_NAMES, TableName, column_name, lane_expression, quote};
+use super::table::{DEFAULT_NAMES, TableName, column_name, lane_expression, quote, takes_xid};
 use crate::config::OutboxSource;
 use crate::error::Result;
 use crate::source::outbox::Table;
@@ -35,18 +35,26 @@ pub async fn statements(client: Option<&Client>, source: &OutboxSource) -> Resul
             let has = |default: &'static str| columns.get(column_name(&source.columns, default).0);
             if has("seq").is_none() {
                 out.push(format!("ALTER TABLE {} ADD COLUMN {} bigint GENERATED ALWAYS AS IDENTITY (CACHE 1)", name.sql(), c("seq")));
-                out.push(format!("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})", quote(&format!("{}_seq_relay", name.name)), name.sql(), c("seq")));
+                out.push(format!(
+                    "CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})",
+                    quote(&format!("{}_seq_relay", name.name)),
+                    name.sql(),
+                    c("seq")
+                ));
             }
             if has("lane").is_none() && has("aggregate_type").is_some() {
                 let id = has("aggregate_id").map(|c| c.name.as_str());
                 let aggregate_type = column_name(&source.columns, "aggregate_type").0;
-                let immutable = [id, Some(aggregate_type)].into_iter().flatten().all(|c| columns.get(c).is_some_and(|c| casts_immutably(&c.ty)));
+                let immutable =
+                    [id, Some(aggregate_type)].into_iter().flatten().all(|c| columns.get(c).is_some_and(|c| casts_immutably(&c.ty)));
                 if immutable {
                     let lane = lane_expression(id, aggregate_type);
                     out.push(format!("ALTER TABLE {} ADD COLUMN {} smallint GENERATED ALWAYS AS ({lane}) STORED", name.sql(), c("lane")));
                 }
             }
-            let first = has("xid").zip(has("seq")).is_some_and(|(xid, seq)| xid.number < seq.number && xid.default.as_deref().is_some_and(takes_xid));
+            let first = has("xid")
+                .zip(has("seq"))
+                .is_some_and(|(xid, seq)| xid.number < seq.number && xid.default.as_deref().is_some_and(takes_xid));
             if !first {
                 out.extend(xid_trigger(&name));
             }
@@ -54,6 +62,8 @@ pub async fn statements(client: Option<&Client>, source: &OutboxSource) -> Resul
         }
     }
     if source.retain {
+        // Reads look only for rows whose transaction an earlier read did not see.
+        out.push(format!("CREATE INDEX IF NOT EXISTS {} ON {} ({})", quote(&format!("{}_xid_relay", name.name)), name.sql(), c("xid")));
         out.push(format!(
             "CREATE TABLE IF NOT EXISTS {CHECKPOINT} (pipeline text PRIMARY KEY, table_name text NOT NULL, floor bigint NOT NULL, \
              acknowledged int8multirange NOT NULL, updated_at timestamptz NOT NULL DEFAULT now())"
@@ -68,11 +78,6 @@ pub async fn statements(client: Option<&Client>, source: &OutboxSource) -> Resul
 /// Types whose cast to text Postgres allows in a generated column.
 fn casts_immutably(ty: &str) -> bool {
     matches!(ty, "text" | "character varying" | "uuid" | "bigint" | "integer" | "smallint")
-}
-
-/// Whether a default takes the transaction's id.
-pub(super) fn takes_xid(default: &str) -> bool {
-    default.contains("pg_current_xact_id()")
 }
 
 fn create_table(name: &TableName, c: &dyn Fn(&'static str) -> String, source: &OutboxSource) -> String {
@@ -105,7 +110,10 @@ fn xid_trigger(name: &TableName) -> Vec<String> {
             "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS \
              $$ BEGIN PERFORM pg_current_xact_id(); RETURN NULL; END $$"
         ),
-        format!("CREATE OR REPLACE TRIGGER relay_take_xid BEFORE INSERT ON {} FOR EACH STATEMENT EXECUTE FUNCTION {function}()", name.sql()),
+        format!(
+            "CREATE OR REPLACE TRIGGER relay_take_xid BEFORE INSERT ON {} FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+            name.sql()
+        ),
     ]
 }
 

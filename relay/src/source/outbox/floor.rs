@@ -88,6 +88,12 @@ impl Floor {
         self.floor
     }
 
+    /// Below or at, nothing new can appear.
+    #[must_use]
+    pub fn safe(&self) -> i64 {
+        self.safe
+    }
+
     /// Whether an unfinished transaction holds the floor below what was seen.
     #[must_use]
     pub fn is_held(&self) -> bool {

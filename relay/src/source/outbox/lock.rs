@@ -1,6 +1,7 @@
 //! One owner at a time: a session-level advisory lock on the pipeline's name,
 //! held by the session that reads.
 
+use super::TableName;
 use crate::error::{Error, Kind, Result};
 use crate::source::postgres::{Connection, classify};
 use std::time::Duration;
@@ -8,49 +9,45 @@ use std::time::Duration;
 /// How often a waiting relay tries again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// First key of the two-key lock, so that it meets no application's: "rlay".
-const SPACE: i32 = 0x726c_6179;
+/// First key of the lock on the pipeline's name, so that it meets no
+/// application's: "rlay".
+const PIPELINES: i32 = 0x726c_6179;
 
-/// Proof that this session owns the pipeline.
-#[derive(Debug)]
-pub struct Lock(());
+/// First key of the lock on the table, so that two pipelines cannot delete each
+/// other's rows: "rlat".
+const TABLES: i32 = 0x726c_6174;
 
-impl Lock {
-    /// Waits for the lock. A relay that had to wait waits `takeover_delay`
-    /// again, so that what the former owner had in flight is out.
-    pub async fn acquire(connection: &Connection, pipeline: &str, takeover_delay: Duration) -> Result<Self> {
-        let mut waited = false;
-        loop {
-            if Self::try_acquire(connection, pipeline).await? {
-                if waited {
-                    tracing::info!(pipeline, delay = ?takeover_delay, "lock taken over; waiting for the former owner's last messages");
-                    tokio::time::sleep(takeover_delay).await;
-                }
-                return Ok(Self(()));
-            }
-            if !waited {
-                waited = true;
-                tracing::info!(pipeline, "another relay owns this pipeline; standing by");
-            }
-            tokio::time::sleep(RETRY).await;
+/// Waits until this session owns the pipeline and, where it deletes rows, the
+/// table. A relay that had to wait waits `takeover_delay` again, so that what
+/// the former owner had in flight is out.
+///
+/// # Errors
+/// When the session ends, or another pipeline owns the table.
+pub async fn acquire(connection: &Connection, pipeline: &str, table: Option<&TableName>, takeover_delay: Duration) -> Result<()> {
+    let mut waited = false;
+    while !try_lock(connection, PIPELINES, pipeline).await? {
+        if !waited {
+            waited = true;
+            tracing::info!(pipeline, "another relay owns this pipeline; standing by");
         }
+        tokio::time::sleep(RETRY).await;
     }
-
-    /// One try.
-    pub async fn try_acquire(connection: &Connection, pipeline: &str) -> Result<bool> {
-        let row = connection
-            .client
-            .query_one("SELECT pg_try_advisory_lock($1, hashtext($2::text))", &[&SPACE, &pipeline])
-            .await
-            .map_err(|e| classify(e, "cannot take the pipeline's lock"))?;
-        Ok(row.get(0))
+    if waited {
+        tracing::info!(pipeline, delay = ?takeover_delay, "lock taken over; waiting for the former owner's last messages");
+        tokio::time::sleep(takeover_delay).await;
+        // The session may have ended meanwhile, and the lock with it.
+        connection.client.batch_execute("SELECT 1").await.map_err(|e| classify(e, "the session that holds the pipeline's lock ended"))?;
     }
-
-    /// Makes sure that the session, and with it the lock, still lives.
-    pub async fn verify(&self, connection: &Connection) -> Result<()> {
-        if connection.client.is_closed() {
-            return Err(Error::new(Kind::DatabaseUnavailable, "the session that holds the pipeline's lock ended"));
+    match table {
+        Some(table) if !try_lock(connection, TABLES, &table.to_string()).await? => {
+            Err(Error::new(Kind::DatabaseUnavailable, format!("another pipeline reads {table} and deletes its rows"))
+                .remedy("give both relays the same name, so that one stands by; or set retain = true in all but one"))
         }
-        connection.client.batch_execute("SELECT 1").await.map_err(|e| classify(e, "the session that holds the pipeline's lock ended"))
+        _ => Ok(()),
     }
+}
+
+async fn try_lock(connection: &Connection, space: i32, name: &str) -> Result<bool> {
+    let row = connection.client.query_one("SELECT pg_try_advisory_lock($1, hashtext($2::text))", &[&space, &name]).await;
+    Ok(row.map_err(|e| classify(e, "cannot take the pipeline's lock"))?.get(0))
 }

@@ -6,16 +6,16 @@ mod acknowledge;
 mod audit;
 mod ddl;
 mod floor;
-mod lock;
+pub mod lock;
 mod poll;
+mod queries;
 mod row;
 mod table;
 
 pub use acknowledge::Acknowledger;
-pub use audit::{Finding, audit};
 pub(crate) use audit::refuse;
+pub use audit::{Finding, audit};
 pub use ddl::statements;
-pub use lock::Lock;
 pub use poll::{Backlog, Reader};
 pub use table::{Table, TableName};
 

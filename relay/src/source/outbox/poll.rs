@@ -2,10 +2,11 @@
 //! what is in flight.
 
 use super::floor::{Floor, Observation, ReadThrough};
-use super::table::{Table, quote};
+use super::queries::{OLDEST_WRITER, Queries};
+use super::table::Table;
 use super::{Unfinished, ddl, row};
 use crate::config::OutboxSource;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::source::Intake;
 use crate::source::postgres::{Connection, classify};
 use futures_util::{StreamExt as _, pin_mut};
@@ -19,8 +20,8 @@ use tokio_postgres::{RowStream, Statement};
 /// cancelled, so that its snapshot does not hold back vacuum.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// While there is no room the session is touched this often, to notice that it
-/// (and the lock) is gone.
+/// While there is no room the session is touched this often, so that a dead
+/// one is noticed even if the network says nothing.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A floor held for this long by somebody's old transaction is worth a line:
@@ -48,52 +49,37 @@ pub struct Reader {
     floor: Floor,
     observe: Statement,
     select: Statement,
-    /// `retain`: reads only what a previous, wholly read snapshot did not see.
     select_new: Option<Statement>,
+    backlog: String,
+    /// The last snapshot that was wholly read.
     seen: Option<String>,
+    /// A cancel of ours may still hit the statement after the one it was for.
+    cancelling: bool,
     limit: i64,
     poll_min: Duration,
     poll_max: Duration,
-    held_since: Option<Instant>,
+    /// Since when the floor stands below a barrier, and which.
+    held: Option<(Instant, i64)>,
 }
 
 impl Reader {
     /// Prepares to read from `floor` (0 unless a checkpoint says otherwise).
     pub async fn new(connection: Connection, table: &Table, source: &OutboxSource, floor: i64, unfinished: Unfinished) -> Result<Self> {
-        let (sql, seq) = (table.name.sql(), quote(&table.seq.name));
-        // The barrier, word for word as it was fuzzed (DESIGN, "Sources").
-        // One autocommit statement, never inside a transaction.
-        let observe = format!(
-            "SELECT coalesce((SELECT max({seq}) FROM {sql}), 0) AS m, \
-             pg_snapshot_xmin(s)::text::bigint AS xmin, \
-             pg_snapshot_xmax(s)::text::bigint \
-             + ((((age('3'::xid)::bigint + 3) - pg_snapshot_xmax(s)::text::bigint) % 4294967296) + 4294967296) % 4294967296 AS xnext, \
-             s::text \
-             FROM pg_current_snapshot() s"
-        );
-        let list = table.select_list();
-        let tail = format!("NOT ({seq} <@ $2::text::int8multirange) ORDER BY {seq} LIMIT $3");
-        let select = format!("SELECT {list} FROM {sql} WHERE {seq} > $1 AND {tail}");
-        let select_new = table.xid.as_ref().filter(|_| source.retain).map(|xid| {
-            let xid = quote(&xid.name);
-            format!(
-                "SELECT {list} FROM {sql} WHERE {seq} > $1 AND ({xid} >= pg_snapshot_xmax($4::text::pg_snapshot) \
-                 OR {xid} = ANY (ARRAY(SELECT pg_snapshot_xip($4::text::pg_snapshot)))) AND {tail}"
-            )
-        });
+        let queries = Queries::new(table, source.retain);
         let client = &connection.client;
-        let prepare = |sql: String| async move { client.prepare(&sql).await.map_err(|e| classify(e, "cannot prepare the poll")) };
-        let (observe, select) = (prepare(observe).await?, prepare(select).await?);
-        let select_new = match select_new {
+        let failed = |e| classify(e, "cannot prepare the poll");
+        let observe = client.prepare(&queries.observe).await.map_err(failed)?;
+        let select = client.prepare(&queries.select).await.map_err(failed)?;
+        let select_new = match &queries.select_new {
             Some(sql) => {
                 // Its OR is answered by two index scans together.
-                client.batch_execute("SET enable_bitmapscan = on").await.map_err(|e| classify(e, "cannot set up the session"))?;
-                Some(prepare(sql).await?)
+                client.batch_execute("SET enable_bitmapscan = on").await.map_err(failed)?;
+                Some(client.prepare(sql).await.map_err(failed)?)
             }
             None => None,
         };
         if source.notify {
-            client.batch_execute(&format!("LISTEN {}", ddl::CHANNEL)).await.map_err(|e| classify(e, "cannot LISTEN"))?;
+            client.batch_execute(&format!("LISTEN {}", ddl::CHANNEL)).await.map_err(failed)?;
         }
         Ok(Self {
             unfinished,
@@ -101,21 +87,21 @@ impl Reader {
             observe,
             select,
             select_new,
+            backlog: queries.backlog,
             seen: None,
+            cancelling: false,
             limit: i64::from(source.batch_rows),
             poll_min: source.poll_min,
             poll_max: source.poll_max,
-            held_since: None,
+            held: None,
             connection,
         })
     }
 
     /// Counts what is there now.
-    pub async fn backlog(&self, table: &Table) -> Result<Backlog> {
-        let (sql, seq) = (table.name.sql(), quote(&table.seq.name));
-        let counted = format!("SELECT coalesce(max({seq}), 0), count(*) FROM {sql} WHERE {seq} > $1 AND NOT ({seq} <@ $2::text::int8multirange)");
+    pub async fn backlog(&self) -> Result<Backlog> {
         let params: &[&(dyn ToSql + Sync)] = &[&self.floor.floor(), &self.unfinished.multirange()];
-        let row = self.connection.client.query_one(&counted, params).await.map_err(|e| classify(e, "cannot count the backlog"))?;
+        let row = self.connection.client.query_one(&self.backlog, params).await.map_err(|e| classify(e, "cannot count the backlog"))?;
         Ok(Backlog { max_seq: row.get(0), rows: row.get(1) })
     }
 
@@ -140,25 +126,34 @@ impl Reader {
             } else if swept.rows > 0 {
                 pause = self.poll_min;
             } else {
-                self.wait(pause).await;
+                self.wait(pause).await?;
                 pause = (pause * 2).min(self.poll_max);
             }
         }
     }
 
-    async fn wait(&mut self, pause: Duration) {
-        // A closed channel means a closed session, which the next poll reports.
+    async fn wait(&mut self, pause: Duration) -> Result<()> {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            Some(_) = self.connection.notified.recv() => {}
+            () = tokio::time::sleep(pause) => Ok(()),
+            notified = self.connection.notified.recv() => notified.map(drop).ok_or_else(session_ended),
         }
     }
 
-    async fn wait_for_room(&self, intake: &Intake<'_>) -> Result<()> {
-        while tokio::time::timeout(HEARTBEAT, intake.room()).await.is_err() {
-            self.connection.client.batch_execute("SELECT 1").await.map_err(|e| classify(e, "the session that holds the lock ended"))?;
+    async fn wait_for_room(&mut self, intake: &Intake<'_>) -> Result<()> {
+        tokio::select! {
+            () = intake.room() => Ok(()),
+            // Closed when the session ends.
+            notified = self.connection.notified.recv() => notified.map(drop).ok_or_else(session_ended),
+            () = tokio::time::sleep(HEARTBEAT) => match self.connection.client.batch_execute("SELECT 1").await {
+                Err(error) if !self.excuses(&error) => Err(classify(error, "the session that holds the lock ended")),
+                _ => Ok(()),
+            },
         }
-        Ok(())
+    }
+
+    /// Whether an error is the late effect of our own cancel.
+    fn excuses(&mut self, error: &tokio_postgres::Error) -> bool {
+        error.code() == Some(&SqlState::QUERY_CANCELED) && std::mem::take(&mut self.cancelling)
     }
 
     /// One observation and one SELECT after it, sent together.
@@ -174,10 +169,19 @@ impl Reader {
         };
         let client = &self.connection.client;
         let (observed, rows) = tokio::join!(client.query_one(&self.observe, &[]), client.query_raw(statement, params));
-        let observed = observed.map_err(|e| classify(e, "cannot poll the outbox"))?;
+        let nothing = Swept { through: ReadThrough::Seq(floor), rows: 0 };
+        let observed = match observed {
+            Ok(observed) => observed,
+            Err(error) if self.excuses(&error) => return Ok(nothing),
+            Err(error) => return Err(classify(error, "cannot poll the outbox")),
+        };
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) if self.excuses(&error) => return Ok(nothing),
+            Err(error) => return Err(classify(error, "cannot poll the outbox")),
+        };
         let snapshot: String = observed.get(3);
         self.floor.observe(Observation { max_seq: observed.get(0), xmin: observed.get(1), xnext: observed.get(2) });
-        let rows = rows.map_err(|e| classify(e, "cannot poll the outbox"))?;
         let swept = self.admit(rows, intake).await?;
         let floor = self.floor.read(swept.through);
         self.unfinished.forget_through(floor);
@@ -193,52 +197,55 @@ impl Reader {
         while let Some(row) = rows.next().await {
             let row = match row {
                 Ok(row) => row,
-                // A late cancel of the SELECT before.
-                Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
-                    return Ok(Swept { through: ReadThrough::Seq(last), rows: count });
-                }
+                Err(error) if self.excuses(&error) => return Ok(Swept { through: ReadThrough::Seq(last), rows: count }),
                 Err(error) => return Err(classify(error, "cannot read the outbox")),
             };
             let (seq, lane, event) = row::read(&row, intake)?;
             self.unfinished.insert(seq);
             if intake.admit_within(lane, event, PATIENCE).await.is_err() {
                 self.unfinished.remove(&[seq]);
+                self.cancelling = true;
                 self.connection.cancel().await;
-                while rows.next().await.is_some_and(|row| row.is_ok()) {}
+                while let Some(row) = rows.next().await {
+                    if let Err(error) = row {
+                        self.excuses(&error);
+                        break;
+                    }
+                }
                 return Ok(Swept { through: ReadThrough::Seq(last), rows: count });
             }
             (count, last) = (count + 1, seq);
         }
+        self.cancelling = false;
         let cut = i64::try_from(count).unwrap_or(i64::MAX) >= self.limit;
         Ok(Swept { through: if cut { ReadThrough::Seq(last) } else { ReadThrough::All }, rows: count })
     }
 
-    /// Names whatever holds the floor, once in a while: the oldest transaction
-    /// or prepared transaction of the cluster.
+    /// Names whatever holds the floor at one place for long.
     async fn name_the_floor_holder(&mut self) -> Result<()> {
-        if !self.floor.is_held() {
-            self.held_since = None;
-            return Ok(());
-        }
-        if self.held_since.get_or_insert_with(Instant::now).elapsed() < FLOOR_HELD {
-            return Ok(());
-        }
-        self.held_since = Some(Instant::now());
-        let rows = self
-            .connection
-            .client
-            .query(
-                "SELECT format('pid %s (%s, %s) for %s', pid, usename, state, date_trunc('second', now() - xact_start)), xact_start \
-                 FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() \
-                 UNION ALL SELECT format('prepared transaction %L for %s', gid, date_trunc('second', now() - prepared)), prepared \
-                 FROM pg_prepared_xacts ORDER BY 2 LIMIT 1",
-                &[],
-            )
-            .await
-            .map_err(|e| classify(e, "cannot look for old transactions"))?;
-        if let Some(row) = rows.first() {
-            tracing::warn!(floor = self.floor.floor(), holder = row.get::<_, String>(0), "an old transaction holds the floor: delivery goes on, polls get slower; end it");
+        let safe = self.floor.safe();
+        match self.held {
+            _ if !self.floor.is_held() => self.held = None,
+            Some((since, at)) if at == safe => {
+                if since.elapsed() < FLOOR_HELD {
+                    return Ok(());
+                }
+                self.held = Some((Instant::now(), safe));
+                let rows = match self.connection.client.query(OLDEST_WRITER, &[]).await {
+                    Err(error) if self.excuses(&error) => return Ok(()),
+                    rows => rows.map_err(|e| classify(e, "cannot look for old transactions"))?,
+                };
+                if let Some(row) = rows.first() {
+                    let holder: String = row.get(0);
+                    tracing::warn!(floor = safe, holder, "an old transaction holds the floor: delivery goes on, polls get slower; end it");
+                }
+            }
+            _ => self.held = Some((Instant::now(), safe)),
         }
         Ok(())
     }
+}
+
+fn session_ended() -> Error {
+    Error::new(Kind::DatabaseUnavailable, "the session that holds the pipeline's lock ended").remedy("the relay reconnects by itself")
 }

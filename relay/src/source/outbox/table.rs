@@ -22,7 +22,9 @@ impl TableName {
     pub fn parse(text: &str) -> Result<Self> {
         let (schema, name) = text.split_once('.').unwrap_or(("public", text));
         if schema.is_empty() || name.is_empty() || name.contains('.') {
-            return Err(Error::new(Kind::Config, format!("`{text}` is no table name")).at("field", "source.table").remedy("write table or schema.table"));
+            return Err(Error::new(Kind::Config, format!("`{text}` is no table name"))
+                .at("field", "source.table")
+                .remedy("write table or schema.table"));
         }
         Ok(Self { schema: schema.to_owned(), name: name.to_owned() })
     }
@@ -60,6 +62,8 @@ pub struct Column {
     pub generated: String,
     /// Default or generation expression.
     pub default: Option<String>,
+    /// Whether it refuses NULL.
+    pub not_null: bool,
 }
 
 /// See the module.
@@ -113,7 +117,7 @@ pub(super) fn column_name<'a>(columns: &'a Columns, default: &'a str) -> (&'a st
 }
 
 const CATALOGUE: &str = "SELECT c.oid, a.attname::text, format_type(a.atttypid, NULL), a.attnum, a.attidentity::text, \
-     a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid), c.relkind::text \
+     a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid), a.attnotnull \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
      LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum \
@@ -133,6 +137,7 @@ impl Table {
                 identity: row.get(4),
                 generated: row.get(5),
                 default: row.get(6),
+                not_null: row.get(7),
             };
             (column.name.clone(), column)
         });
@@ -157,8 +162,10 @@ impl Table {
                     .remedy("correct [source.columns], or add the column with `relay init --apply`")),
                 None => Ok(None),
                 Some(found) if types.is_empty() || types.contains(&found.ty.as_str()) => Ok(Some(found.clone())),
-                Some(found) => Err(unusable(format!("column `{column}` ({default}) of {name} is {}, must be {}", found.ty, types.join(" or ")))
-                    .remedy("map another column in [source.columns], or change its type")),
+                Some(found) => {
+                    Err(unusable(format!("column `{column}` ({default}) of {name} is {}, must be {}", found.ty, types.join(" or ")))
+                        .remedy("map another column in [source.columns], or change its type"))
+                }
             }
         };
         let required = |default: &str, types: &[&str]| {
@@ -183,6 +190,14 @@ impl Table {
             name: name.clone(),
             oid,
         })
+    }
+
+    /// Whether each row takes its transaction's id, in a column, before its
+    /// sequence number.
+    #[must_use]
+    pub fn takes_xid_first(&self) -> bool {
+        let first = |xid: &Column| xid.number < self.seq.number && xid.not_null && xid.default.as_deref().is_some_and(takes_xid);
+        self.xid.as_ref().is_some_and(first)
     }
 
     /// The select list in the order `row` reads it.
@@ -211,11 +226,15 @@ impl Table {
     }
 }
 
+/// Whether a default takes the transaction's id.
+pub(super) fn takes_xid(default: &str) -> bool {
+    default.contains("pg_current_xact_id()")
+}
+
 /// The lane of a row, the same in a generated column and in a SELECT: a null
 /// aggregate id goes by aggregate type. 63 is `LANES - 1`.
 pub(super) fn lane_expression(aggregate_id: Option<&str>, aggregate_type: &str) -> String {
-    let key = aggregate_id.map_or(format!("{}::text", quote(aggregate_type)), |id| {
-        format!("coalesce({}::text, {}::text)", quote(id), quote(aggregate_type))
-    });
+    let key = aggregate_id
+        .map_or(format!("{}::text", quote(aggregate_type)), |id| format!("coalesce({}::text, {}::text)", quote(id), quote(aggregate_type)));
     format!("(hashtextextended({key}, 0) & 63)::int2")
 }

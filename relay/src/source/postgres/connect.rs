@@ -1,8 +1,8 @@
 //! Opening a session.
 
 use super::errors::classify;
-use super::tls::{self, SslMode};
 use super::password;
+use super::tls::{self, SslMode};
 use crate::error::{Context as _, Error, Kind, Result};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,9 +63,11 @@ impl Target {
         }
         // The planner must use the index on the sequence number even when the
         // statistics say that the queue is empty. Sent at start-up: a pooler
-        // refuses it, which is how one is recognised.
+        // refuses it, which is how one is recognised. The server too must notice
+        // a dead peer, or its session would keep the lock for hours.
         let options = format!(
-            "-c statement_timeout={} -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c idle_in_transaction_session_timeout=60000",
+            "-c statement_timeout={} -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c idle_in_transaction_session_timeout=60000 \
+             -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000",
             statement_timeout.as_millis()
         );
         let options = config.get_options().map_or(options.clone(), |own| format!("{options} {own}"));
@@ -96,8 +98,7 @@ impl Target {
     /// `DatabaseUnavailable` or `DatabaseUnusable`.
     pub async fn connect(&self) -> Result<Connection> {
         let connected = self.config.connect(self.tls.clone()).await;
-        let (client, mut connection) =
-            connected.map_err(|e| classify(e, "cannot connect to the database").at("database", &self.label))?;
+        let (client, mut connection) = connected.map_err(|e| classify(e, "cannot connect to the database").at("database", &self.label))?;
         let (sender, notified) = mpsc::channel(NOTIFICATIONS);
         let label = self.label.clone();
         tokio::spawn(async move {
@@ -120,6 +121,23 @@ impl Target {
 }
 
 impl Connection {
+    /// System identifier and timeline of the server, where this user may know
+    /// them; refuses a pooler that swallowed our settings.
+    pub async fn identify(&self) -> Result<Option<(i64, i32)>> {
+        let failed = |e| classify(e, "cannot identify the server");
+        let row = self.client.query_one("SELECT current_setting('enable_seqscan')", &[]).await.map_err(failed)?;
+        if row.get::<_, String>(0) != "off" {
+            return Err(Error::new(Kind::DatabaseUnusable, "the connection goes through a pooler, which drops session settings")
+                .remedy("the relay holds session locks and must connect to Postgres itself"));
+        }
+        let identity = "SELECT s.system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c";
+        match self.client.query_one(identity, &[]).await {
+            Ok(row) => Ok(Some((row.get(0), row.get(1)))),
+            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
     /// Cancels the statement in progress; what it returned so far stays valid.
     pub async fn cancel(&self) {
         if let Err(error) = self.client.cancel_token().cancel_query(self.tls.clone()).await {
@@ -153,7 +171,16 @@ fn split_tls(url: &str) -> Result<(String, SslMode, Option<PathBuf>)> {
             None => url.to_owned(),
         }
     } else {
-        url.split_whitespace().filter(|pair| keep(pair)).collect::<Vec<_>>().join(" ")
+        let mut plain = url.to_owned();
+        for token in url.split_whitespace().filter(|token| !keep(token)) {
+            plain = plain.replacen(token, "", 1);
+        }
+        if plain.contains("sslmode") || plain.contains("sslrootcert") {
+            return Err(
+                Error::new(Kind::Config, "sslmode and sslrootcert must be written without blanks around `=`").at("field", "source.url")
+            );
+        }
+        plain
     };
     let mode = mode.map_or(Ok(SslMode::default()), |m| SslMode::parse(&m))?;
     Ok((plain, mode, root))

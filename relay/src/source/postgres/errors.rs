@@ -49,6 +49,9 @@ fn judge_code(code: &SqlState, error: &tokio_postgres::Error) -> (Kind, &'static
         SqlState::INSUFFICIENT_PRIVILEGE => {
             (Kind::DatabaseUnusable, "grant the relay's user SELECT and DELETE on the outbox table (and USAGE on its schema)")
         }
+        SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::FEATURE_NOT_SUPPORTED => {
+            (Kind::DatabaseUnavailable, "the server is read-only, or the table was altered; the relay connects again")
+        }
         SqlState::QUERY_CANCELED => (Kind::DatabaseUnavailable, "the statement ran into source.statement_timeout; is the table locked?"),
         // Shutdown, recovery, too many connections, resources, serialisation.
         _ if ["08", "53", "57", "58", "40", "55"].iter().any(|class| code.code().starts_with(class)) => {

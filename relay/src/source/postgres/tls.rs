@@ -47,8 +47,9 @@ impl SslMode {
 /// The client's TLS configuration for a mode and, where given, own roots.
 pub fn client(mode: SslMode, root: Option<&Path>) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().or_kind(Kind::Internal, "TLS versions")?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .or_kind(Kind::Internal, "TLS versions")?;
     // With own roots, libpq verifies the chain under `require` too.
     let verify = matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull) || (mode == SslMode::Require && root.is_some());
     if !verify {
@@ -59,7 +60,9 @@ pub fn client(mode: SslMode, root: Option<&Path>) -> Result<ClientConfig> {
     if mode == SslMode::VerifyFull {
         return Ok(builder.with_root_certificates(roots).with_no_client_auth());
     }
-    let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build().or_kind(Kind::Config, "no usable root certificates")?;
+    let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+        .build()
+        .or_kind(Kind::Config, "no usable root certificates")?;
     let verifier = Arc::new(Lenient { inner: Some(inner), provider });
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
@@ -102,9 +105,9 @@ impl ServerCertVerifier for Lenient {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(inner) = &self.inner else { return Ok(ServerCertVerified::assertion()) };
         match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
+                Ok(ServerCertVerified::assertion())
+            }
             other => other,
         }
     }
