@@ -11,5 +11,7 @@ mod database;
 mod documents;
 mod files;
 mod halting;
+mod sinks;
+mod stopping;
 mod visibility;
 mod volume;

@@ -5,7 +5,7 @@ use super::options::client_config;
 use crate::config::{CreateTopics, KafkaSink};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::check_topic_name;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -17,6 +17,9 @@ use wildmatch::WildMatch;
 
 /// One request to the cluster; longer than any healthy broker needs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Limits of topics only sharpen the checks, so nobody waits long for them.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pause between two tries to reach a broker that is down.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -51,6 +54,8 @@ pub struct Topics {
     batch_size: usize,
     /// Whether the batch size is ours to choose.
     adapts: bool,
+    /// Whether descriptions are not to be had.
+    opaque: AtomicBool,
     _watch: Watch,
 }
 
@@ -78,16 +83,17 @@ impl Topics {
             closing,
             batch_size: BATCH_SIZE,
             adapts: !config.librdkafka.contains_key("batch.size"),
+            opaque: AtomicBool::new(false),
             _watch: watch,
         };
         let patterns: Vec<_> = patterns.iter().map(|p| WildMatch::new(p)).collect();
         match topics.partitions() {
             Ok(partitions) => {
-                let names = partitions.keys().filter(|name| patterns.iter().any(|p| p.matches(name)));
-                for name in names {
-                    let info = topics.describe(name, partitions[name]);
+                let ours = |name: &&String| patterns.iter().any(|p| p.matches(name));
+                let names: Vec<&str> = partitions.keys().filter(ours).map(String::as_str).collect();
+                for (name, info) in topics.describe(&names, &partitions) {
                     topics.batch_size = topics.batch_size.min(info.max_message_bytes.unwrap_or(BATCH_SIZE).max(1));
-                    topics.remember(name, info);
+                    topics.remember(&name, info);
                 }
             }
             Err(error) if error.kind() == Kind::BrokerUnavailable => tracing::warn!("{error}"),
@@ -154,7 +160,8 @@ impl Topics {
             partitions.insert(name.to_owned(), create.partitions.unsigned_abs());
             tracing::info!(topic = name, partitions = create.partitions, "topic created");
         }
-        let info = self.describe(name, partitions[name]);
+        let info = self.describe(&[name], &partitions).pop().map(|(_, info)| info);
+        let info = info.ok_or_else(|| Error::new(Kind::Internal, "a topic without a description"))?;
         self.remember(name, info.clone());
         Ok(info)
     }
@@ -192,18 +199,30 @@ impl Topics {
         Ok(())
     }
 
-    /// Limits of a topic; without the right to describe it, none are known.
-    fn describe(&self, name: &str, partitions: u32) -> TopicInfo {
-        let specifier = [ResourceSpecifier::Topic(name)];
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        let request = self.admin.describe_configs(&specifier, &options);
-        let resource = self.block_on(request).ok().and_then(|mut found| found.pop()).and_then(std::result::Result::ok);
-        let value = |key: &str| resource.as_ref().and_then(|r| r.get(key)).and_then(|entry| entry.value.clone());
-        TopicInfo {
-            partitions,
-            max_message_bytes: value("max.message.bytes").and_then(|v| v.parse().ok()),
-            compacted: value("cleanup.policy").is_some_and(|v| v.contains("compact")),
+    /// Limits of topics; without the right to describe them, or from a broker
+    /// that cannot (the embedded one of the demo), none are known.
+    fn describe(&self, names: &[&str], partitions: &HashMap<String, u32>) -> Vec<(String, TopicInfo)> {
+        let mut resources = HashMap::new();
+        if !names.is_empty() && !self.opaque.load(Ordering::Relaxed) {
+            let specifiers: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+            let options = AdminOptions::new().request_timeout(Some(DESCRIBE_TIMEOUT));
+            match self.block_on(self.admin.describe_configs(&specifiers, &options)) {
+                Ok(found) => resources = found.into_iter().flatten().map(|r| (topic_of(&r), r)).collect(),
+                Err(error) => {
+                    tracing::debug!(%error, "limits of topics are unknown; the broker will judge");
+                    self.opaque.store(true, Ordering::Relaxed);
+                }
+            }
         }
+        let info = |name: &str| {
+            let value = |key: &str| resources.get(name).and_then(|r| r.get(key)).and_then(|entry| entry.value.clone());
+            TopicInfo {
+                partitions: partitions.get(name).copied().unwrap_or(0),
+                max_message_bytes: value("max.message.bytes").and_then(|v| v.parse().ok()),
+                compacted: value("cleanup.policy").is_some_and(|v| v.contains("compact")),
+            }
+        };
+        names.iter().map(|name| ((*name).to_owned(), info(name))).collect()
     }
 
     fn block_on<T>(&self, future: impl Future<Output = T> + Send) -> T
@@ -216,6 +235,13 @@ impl Topics {
         } else {
             self.runtime.block_on(future)
         }
+    }
+}
+
+fn topic_of(resource: &ConfigResource) -> String {
+    match &resource.specifier {
+        OwnedResourceSpecifier::Topic(name) => name.clone(),
+        _ => String::new(),
     }
 }
 

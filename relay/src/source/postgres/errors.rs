@@ -13,6 +13,7 @@ fn judge(error: &tokio_postgres::Error) -> (Kind, &'static str) {
     if let Some(code) = error.code() {
         return judge_code(code, error);
     }
+    let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<std::io::Error>()
@@ -20,9 +21,9 @@ fn judge(error: &tokio_postgres::Error) -> (Kind, &'static str) {
         {
             return (Kind::DatabaseUnusable, "TLS failed: check sslmode and sslrootcert in source.url, and the server's certificate");
         }
+        text.push_str(&cause.to_string());
         source = cause.source();
     }
-    let text = error.to_string();
     if text.contains("password missing") {
         return (Kind::DatabaseUnusable, "give a password in source.url, PGPASSWORD or ~/.pgpass");
     }
