@@ -47,8 +47,9 @@ have_target() {
 use_debian_rust() {
     local sysroot host lld
     if ! [ -x /usr/bin/rustc ] || ! [ -d /usr/lib/rustlib/src ]; then
-        command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] ||
+        if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
             die "no $triple for rustc: run \`rustup target add $triple\`, or as root \`apt-get install rustc-web rust-web-src\`"
+        fi
         say "installing Debian's rustc-web and rust-web-src"
         apt-get install -y --no-install-recommends rustc-web rust-web-src >&2 ||
             die "that failed: an \`apt-get update\` may help"
@@ -63,7 +64,7 @@ use_debian_rust() {
     fi
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
     export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$lld
-    cargo_flags=(-Zbuild-std=std,panic_abort)
+    cargo_flags=("-Zbuild-std=std,panic_abort")
     say "using $($RUSTC --version) from Debian, building its standard library"
 }
 

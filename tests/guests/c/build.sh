@@ -2,7 +2,7 @@
 # Builds the C guest: build.sh OUT.wasm
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tools.sh
+# shellcheck source=tests/guests/c/tools.sh
 . "$here/tools.sh"
 [ $# -eq 1 ] || { say "usage: build.sh OUT.wasm"; exit 2; }
 build=$root/target/guests/c
@@ -29,7 +29,7 @@ else
 		$sudo apt-get install -y -qq --no-install-recommends \
 			clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32
 	} >&2
-	clang=clang-19
+	clang="clang-19"
 fi
 need_wasm_tools
 need_wit_bindgen

@@ -2,7 +2,7 @@
 # Builds the Go guest: build.sh OUT.wasm
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=../c/tools.sh
+# shellcheck source=tests/guests/c/tools.sh
 . "$here/../c/tools.sh"
 [ $# -eq 1 ] || { say "usage: build.sh OUT.wasm"; exit 2; }
 build=$root/target/guests/go
