@@ -3,7 +3,8 @@
 //! line measures.
 //!
 //! `RELAY_BENCH_ROWS` sets the rows of a run (300000); 0 measures the boundary
-//! alone. `DATABASE_URL` and `KAFKA_BROKERS` name services to use; without them
+//! alone. `RELAY_BENCH_LIBRDKAFKA=linger.ms=50,…` sets options of all producers.
+//! `DATABASE_URL` and `KAFKA_BROKERS` name services to use; without them
 //! scratch ones are started, and stopped in the end.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table goes to stdout, what is going on to stderr")]
 
@@ -105,8 +106,11 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 fn print_pipelines(runs: &Runs, rows: u64) {
     let micros = |seconds: f64| seconds * 1e6 / rows as f64;
-    println!("{rows} rows of {PAYLOAD} B, median of {ROUNDS} interleaved runs; CPU time in µs a row\n");
-    println!("{:28} {:>9} {:>19} {:>8} {:>9} {:>7} {:>7}", "", "rows/s", "least – most", "process", "Postgres", "Kafka", "all");
+    println!("{rows} rows of {PAYLOAD} B, median of {ROUNDS} interleaved runs; CPU time in µs a row; events in a lane's batch\n");
+    println!(
+        "{:28} {:>9} {:>19} {:>8} {:>9} {:>7} {:>7} {:>6}",
+        "", "rows/s", "least – most", "process", "Postgres", "Kafka", "all", "batch"
+    );
     let mut rates = Vec::new();
     for (name, samples) in NAMES.iter().zip(runs) {
         let rate = |s: &Sample| rows as f64 / s.elapsed.as_secs_f64();
@@ -114,14 +118,16 @@ fn print_pipelines(runs: &Runs, rows: u64) {
         let (least, most) = (rates_here().fold(f64::INFINITY, f64::min), rates_here().fold(0.0, f64::max));
         let cpu: Vec<f64> = (0..3).map(|who| median(samples.iter().map(|s| s.cpu[who].map_or(f64::NAN, micros)))).collect();
         rates.push(median(rates_here()));
+        let batch = median(samples.iter().map(|s| rows as f64 / s.batches as f64));
         println!(
-            "{name:28} {:>9.0} {:>19} {:>8.2} {:>9.2} {:>7.2} {:>7.2}",
+            "{name:28} {:>9.0} {:>19} {:>8.2} {:>9.2} {:>7.2} {:>7.2} {:>6}",
             median(rates_here()),
             format!("{least:.0} – {most:.0}"),
             cpu[0],
             cpu[1],
             cpu[2],
-            cpu.iter().sum::<f64>()
+            cpu.iter().sum::<f64>(),
+            if batch.is_finite() { format!("{batch:.0}") } else { String::new() }
         );
     }
     let &[select_delete, produce, relay, wasm, native] = rates.as_slice() else { return };

@@ -3,6 +3,7 @@
 
 use crate::events::{Database, Stored};
 use crate::meter::{Meter, Sample};
+use crate::relayed::sink;
 use anyhow::{Context as _, Result, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, pin_mut, stream};
 use postgres_types::{FromSql, Type};
@@ -11,7 +12,6 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
-use relay::config::KafkaSink;
 use relay::sink::kafka::client_config;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,7 +109,7 @@ impl ProducerContext for Count {
 
 /// Publishes `rows` of the events, over and over, from one thread.
 pub fn produce(brokers: &str, topic: &str, events: &[Stored], meter: &Meter, rows: u64) -> Result<Sample> {
-    let sink = KafkaSink::new(brokers);
+    let sink = sink(brokers)?;
     let producer: BaseProducer<Count> = client_config(&sink)?
         // As the sink sets them for a default configuration.
         .set("queue.buffering.max.kbytes", (sink.queue_bytes.as_u64() / 1024).to_string())

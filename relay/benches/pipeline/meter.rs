@@ -2,6 +2,7 @@
 //! cores, the sum of it is what bounds the rate.
 
 use crate::services::Services;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub struct Sample {
     pub elapsed: Duration,
     /// CPU seconds used meanwhile; see [`Cpu`].
     pub cpu: Cpu,
+    /// Batches that the lanes worked on; 0 where there are no lanes.
+    pub batches: u64,
 }
 
 /// A stop watch that may be started and stopped from any thread.
@@ -26,12 +29,13 @@ pub struct Meter {
     postgres: Option<u32>,
     kafka: Option<u32>,
     marks: Mutex<Vec<(Instant, Cpu)>>,
+    batches: AtomicU64,
 }
 
 impl Meter {
     /// Not running yet.
     pub fn new(services: &Services) -> Self {
-        Self { postgres: services.postgres, kafka: services.kafka, marks: Mutex::default() }
+        Self { postgres: services.postgres, kafka: services.kafka, marks: Mutex::default(), batches: AtomicU64::new(0) }
     }
 
     /// Starts, or stops.
@@ -40,12 +44,17 @@ impl Meter {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), cpu));
     }
 
+    /// A lane has worked on a batch.
+    pub fn batch(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Between first and last mark.
     pub fn sample(&self) -> Option<Sample> {
         let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         let [(begin, before), .., (end, after)] = marks.as_slice() else { return None };
         let cpu = std::array::from_fn(|i| Some(after[i]? - before[i]?));
-        Some(Sample { elapsed: *end - *begin, cpu })
+        Some(Sample { elapsed: *end - *begin, cpu, batches: self.batches.load(Ordering::Relaxed) })
     }
 }
 

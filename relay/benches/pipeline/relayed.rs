@@ -111,8 +111,20 @@ pub fn transform() -> Result<Transform> {
     })
 }
 
+/// The sink of every run, the bare producer's too, with what
+/// `RELAY_BENCH_LIBRDKAFKA` sets: `name=value,name=value`.
+pub fn sink(brokers: &str) -> Result<KafkaSink> {
+    let mut sink = KafkaSink::new(brokers);
+    let options = std::env::var("RELAY_BENCH_LIBRDKAFKA").unwrap_or_default();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').context("RELAY_BENCH_LIBRDKAFKA: no `=`")?;
+        sink.librdkafka.insert(name.to_owned(), toml::Value::String(value.to_owned()));
+    }
+    Ok(sink)
+}
+
 fn config(url: &str, brokers: &str, topic: &str, redacted: Redacted) -> Result<Config> {
-    let mut sink = SinkConfig::Kafka(Box::new(KafkaSink::new(brokers)));
+    let mut sink = SinkConfig::Kafka(Box::new(sink(brokers)?));
     sink.set_topic(topic.to_owned());
     let mut config = Config {
         name: "bench".into(),
@@ -158,7 +170,9 @@ impl Sink for Measured {
         self.inner.publish(made.as_ref().unwrap_or(message), "redact@native000000", ticket)
     }
 
+    /// Called once a batch.
     fn flush(&self) -> relay::error::Result<()> {
+        self.meter.batch();
         self.inner.flush()
     }
 

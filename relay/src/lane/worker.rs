@@ -33,6 +33,8 @@ struct Inbox {
 struct InboxState {
     queue: LaneQueue<Task>,
     closed: bool,
+    /// Whether the worker sleeps; waking it is a system call.
+    idle: bool,
 }
 
 impl Inbox {
@@ -72,8 +74,11 @@ impl Workers {
     pub fn push(&self, lane: usize, task: Task) {
         let bytes = task.event.size();
         let inbox = &self.inboxes[lane % self.inboxes.len()];
-        inbox.lock().queue.push(lane, task, bytes);
-        inbox.changed.notify_one();
+        let mut state = inbox.lock();
+        state.queue.push(lane, task, bytes);
+        if std::mem::take(&mut state.idle) {
+            inbox.changed.notify_one();
+        }
     }
 
     /// Gives up everything that still waits.
@@ -134,6 +139,7 @@ impl Worker {
             if state.closed {
                 return None;
             }
+            state.idle = true;
             state = self.inbox.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }

@@ -7,9 +7,9 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
-pub use exports::relay::transform::transformer::{Event as GuestEvent, Outcome, Unused};
-pub use relay::transform::host::{Host as GuestHost, Level, add_to_linker};
-pub use relay::transform::types::{
+pub use self::exports::relay::transform::transformer::{Event as GuestEvent, Outcome, Unused};
+pub use self::relay::transform::host::{Host as GuestHost, Level, add_to_linker};
+pub use self::relay::transform::types::{
     Content, FailureKind, HeaderParam as GuestHeader, HeaderResult, Message as GuestMessage, Operation as GuestOperation,
     Position as GuestPosition,
 };

@@ -21,6 +21,8 @@ pub(super) struct Deliveries {
     /// Whether messages are given up because we say so.
     closing: Arc<AtomicBool>,
     producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
+    /// Whether a thread waits for room; waking one is a system call.
+    waiting: AtomicBool,
     reported: Mutex<()>,
     changed: Condvar,
     logged: Mutex<Option<Instant>>,
@@ -28,7 +30,14 @@ pub(super) struct Deliveries {
 
 impl Deliveries {
     pub(super) fn new(closing: Arc<AtomicBool>) -> Self {
-        Self { closing, producer: OnceLock::new(), reported: Mutex::default(), changed: Condvar::new(), logged: Mutex::default() }
+        Self {
+            closing,
+            producer: OnceLock::new(),
+            waiting: AtomicBool::new(false),
+            reported: Mutex::default(),
+            changed: Condvar::new(),
+            logged: Mutex::default(),
+        }
     }
 
     /// Says whose deliveries these are.
@@ -46,6 +55,7 @@ impl Deliveries {
 
     /// Waits for a delivery report, at most `timeout`.
     pub(super) fn wait(&self, timeout: Duration) {
+        self.waiting.store(true, Ordering::Release);
         let guard = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         // Whether it came or not, the caller tries again.
         drop(self.changed.wait_timeout(guard, timeout));
@@ -88,7 +98,9 @@ impl ProducerContext for Deliveries {
             }
         }
         drop(ticket);
-        self.changed.notify_all();
+        if self.waiting.swap(false, Ordering::AcqRel) {
+            self.changed.notify_all();
+        }
     }
 }
 

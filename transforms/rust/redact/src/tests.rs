@@ -135,18 +135,3 @@ fn settings_are_refused_by_name() {
     assert!(refusal(r#"{"rename":{"a":"x","b":"x"}}"#).contains("`x`"));
     assert!(refusal(r#"{"fields":["a"],"remove":true,"rename":{"a":"x"}}"#).contains("rename.a"));
 }
-
-/// Not a benchmark to rely on: `cargo test --release -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints a duration"]
-fn time_of_one_event() {
-    let redact: Redact = create(r#"{"fields":["card","customer.email"]}"#).unwrap();
-    let payload = r#"{"order_id":1234567,"customer":{"id":77,"email":"ann@example.com","name":"Ann Smith"},"card":"4111111111111111","total":129.90,"currency":"EUR","lines":[{"sku":"A-1","n":2,"price":12.50},{"sku":"B-2","n":1,"price":104.90}],"note":"leave at door"}"#;
-    let event = Event::new("1").with_payload(payload);
-    let start = std::time::Instant::now();
-    let rounds = 1_000_000_u32;
-    for _ in 0..rounds {
-        std::hint::black_box(redact.apply(std::hint::black_box(&event)).is_ok());
-    }
-    println!("{} bytes: {:?} an event", payload.len(), start.elapsed() / rounds);
-}
