@@ -155,6 +155,7 @@ impl Pipeline<'_> {
             () = session.ledger.failed() => Ok(End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
+        intake.hand_over();
         let drained = self.drain(&session, &ended, self.config.flow.drain_timeout, std::future::pending()).await;
         let ledger = Arc::clone(&session.ledger);
         session.finish(&self.reporter).await?;
@@ -224,6 +225,7 @@ impl Pipeline<'_> {
             () = session.ledger.failed() => Ok(End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
+        intake.hand_over();
         // Without its session the lock is free, and a taker waits
         // `takeover_delay`: be gone by half of it.
         let lost = matches!(&ended, Err(e) if e.kind() == Kind::DatabaseUnavailable);

@@ -70,14 +70,18 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Queues an event on its lane.
-    pub fn push(&self, lane: usize, task: Task) {
-        let bytes = task.event.size();
-        let inbox = &self.inboxes[lane % self.inboxes.len()];
-        let mut state = inbox.lock();
-        state.queue.push(lane, task, bytes);
-        if std::mem::take(&mut state.idle) {
-            inbox.changed.notify_one();
+    /// Queues events on their lanes, in order.
+    pub fn push_all(&self, tasks: &mut Vec<(usize, Task)>) {
+        let mut states: Vec<_> = self.inboxes.iter().map(|inbox| inbox.lock()).collect();
+        let count = states.len();
+        for (lane, task) in tasks.drain(..) {
+            let bytes = task.event.size();
+            states[lane % count].queue.push(lane, task, bytes);
+        }
+        for (inbox, mut state) in self.inboxes.iter().zip(states) {
+            if !state.queue.is_empty() && std::mem::take(&mut state.idle) {
+                inbox.changed.notify_one();
+            }
         }
     }
 

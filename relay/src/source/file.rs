@@ -6,7 +6,7 @@ use crate::config::{FileSource, LANES};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{Event, read_line};
 use std::path::Path;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
 
 /// A longer line is refused: it could be no event that any broker takes.
 const MAX_LINE_BYTES: usize = 64 << 20;
@@ -27,12 +27,16 @@ pub async fn read(config: &FileSource, intake: &mut Intake<'_>) -> Result<()> {
     read_lines(BufReader::new(file), intake).await.map_err(at)
 }
 
-async fn read_lines(mut reader: impl AsyncBufRead + Unpin, intake: &mut Intake<'_>) -> Result<()> {
+async fn read_lines(mut reader: BufReader<impl AsyncRead + Unpin>, intake: &mut Intake<'_>) -> Result<()> {
     let mut line = Vec::new();
     let mut number = 0;
     loop {
         line.clear();
         number += 1;
+        if reader.buffer().is_empty() {
+            // Reading more may take long: stdin may be a person.
+            intake.hand_over();
+        }
         if !next_line(&mut reader, &mut line, number).await? {
             return Ok(());
         }

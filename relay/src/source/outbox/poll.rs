@@ -183,6 +183,7 @@ impl Reader {
         let snapshot: String = observed.get(3);
         self.floor.observe(Observation { max_seq: observed.get(0), xmin: observed.get(1), xnext: observed.get(2) });
         let swept = self.admit(rows, intake).await?;
+        intake.hand_over();
         let floor = self.floor.read(swept.through);
         self.unfinished.forget_through(floor);
         if swept.through == ReadThrough::All {
