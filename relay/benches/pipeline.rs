@@ -30,6 +30,10 @@ use relayed::{Redacted, Topic};
 use services::Services;
 use std::sync::Arc;
 
+/// The relay's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROWS: u64 = 300_000;
 
 /// Each run this often, interleaved, so that a slow minute hits all alike.

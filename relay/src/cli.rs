@@ -59,6 +59,9 @@ pub struct Flags {
     /// Outbox table [default: public.outbox].
     #[arg(long, value_name = "[SCHEMA.]TABLE")]
     pub table: Option<String>,
+    /// Read the outbox table from the log, by logical replication, instead of polling it.
+    #[arg(long)]
+    pub cdc: bool,
     /// Component to pass events through; may be given several times, in order.
     #[arg(long, value_name = "WASM")]
     pub transform: Vec<PathBuf>,

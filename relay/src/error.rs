@@ -29,6 +29,16 @@ pub enum Kind {
     /// The database answered, and its answer will not change by itself: wrong
     /// password, missing table, missing column, missing privilege.
     DatabaseUnusable,
+    /// The replication slot is not there.
+    SlotMissing,
+    /// The server cannot serve the slot any more.
+    SlotInvalidated,
+    /// The slot stands beyond what the relay has published.
+    SlotAhead,
+    /// Another server answers, or another timeline of it.
+    ServerChanged,
+    /// The server has less than the relay has published.
+    ServerBehind,
     /// No broker answers.
     BrokerUnavailable,
     /// The broker refuses this client: authentication, authorisation, options.
@@ -64,6 +74,11 @@ impl Kind {
         Kind::Component,
         Kind::DatabaseUnavailable,
         Kind::DatabaseUnusable,
+        Kind::SlotMissing,
+        Kind::SlotInvalidated,
+        Kind::SlotAhead,
+        Kind::ServerChanged,
+        Kind::ServerBehind,
         Kind::BrokerUnavailable,
         Kind::BrokerUnusable,
         Kind::MessageRefused,
@@ -88,6 +103,11 @@ impl Kind {
             Kind::Component => ("component", Policy::Halt, 4),
             Kind::DatabaseUnavailable => ("database-unavailable", Policy::Retry, 5),
             Kind::DatabaseUnusable => ("database-unusable", Policy::Halt, 5),
+            Kind::SlotMissing => ("slot-missing", Policy::Halt, 5),
+            Kind::SlotInvalidated => ("slot-invalidated", Policy::Halt, 5),
+            Kind::SlotAhead => ("slot-ahead", Policy::Halt, 5),
+            Kind::ServerChanged => ("server-changed", Policy::Halt, 5),
+            Kind::ServerBehind => ("server-behind", Policy::Halt, 5),
             Kind::BrokerUnavailable => ("broker-unavailable", Policy::Retry, 6),
             Kind::BrokerUnusable => ("broker-unusable", Policy::Halt, 6),
             Kind::MessageRefused => ("message-refused", Policy::Halt, 7),

@@ -84,6 +84,12 @@ impl Ledger {
         Some(Ticket { ledger: Arc::clone(self), slot, position, bytes, expected: AtomicU32::new(u32::MAX), acked: AtomicU32::new(0) })
     }
 
+    /// Enters a position that is done as soon as everything before it is: the
+    /// end of a transaction, or of a stretch of log without events.
+    pub fn pass(&self, position: Position) {
+        self.state().window.pass(position);
+    }
+
     /// Waits until something was settled since the last try.
     pub async fn room(&self) {
         self.room.notified().await;

@@ -2,11 +2,12 @@
 
 use super::configure;
 use crate::cli::Flags;
-use crate::config::{Config, KafkaSink, OutboxSource, Sink, Source};
+use crate::config::{CdcSource, Config, KafkaSink, OutboxSource, Sink, Source};
 use crate::error::{Error, Kind, Result};
 use crate::event::TopicTemplate;
 use crate::pipeline::{allowed_topics, stage_specs};
 use crate::sink::kafka::Topics;
+use crate::source::cdc;
 use crate::source::outbox::{Table, TableName, audit};
 use crate::source::postgres::Target;
 use crate::transform::Chain;
@@ -70,8 +71,10 @@ impl Check {
                 report.add("configuration", Ok(String::new()));
                 report.add("transforms", transforms(&config).await);
                 if !self.offline {
-                    if let Source::Outbox(source) = &config.source {
-                        database(source, &mut report).await;
+                    match &config.source {
+                        Source::Outbox(source) => database(source, &mut report).await,
+                        Source::Cdc(source) => replication(source, &mut report).await,
+                        Source::File(_) => {}
                     }
                     if let Sink::Kafka(kafka) = &config.sink {
                         report.add("broker", broker(kafka, &config).await);
@@ -126,6 +129,34 @@ async fn database(source: &OutboxSource, report: &mut Report) {
             }
         }
         Err(error) => report.add("database", Err(error)),
+    }
+}
+
+async fn replication(source: &CdcSource, report: &mut Report) {
+    let found = async {
+        let target = Target::parse(&source.url, "relay/check", source.statement_timeout, source.connect_timeout)?;
+        let connection = target.connect().await?;
+        let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
+        slot.usable(&source.slot, target.database())?;
+        let findings = cdc::findings(&connection.client, source).await?;
+        let active = slot.active_pid.map_or(String::new(), |pid| format!(", read by process {pid}"));
+        let detail = format!(
+            "{} slot {} at {}, {} of WAL kept{active}",
+            target.label(),
+            source.slot,
+            cdc::Lsn(slot.confirmed),
+            bytesize::ByteSize(u64::try_from(slot.kept).unwrap_or(0))
+        );
+        Ok::<_, Error>((detail, findings))
+    };
+    match found.await {
+        Ok((detail, findings)) if findings.is_empty() => report.add("database", Ok(detail)),
+        Ok((_, findings)) => {
+            for finding in findings {
+                report.add("database", Err(Error::new(Kind::DatabaseUnusable, finding).at("publication", &source.publication)));
+            }
+        }
+        Err(error) => report.add("database", Err(error.at("slot", &source.slot))),
     }
 }
 

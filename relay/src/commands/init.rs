@@ -1,7 +1,9 @@
 //! `relay init`.
 
-use crate::config::{Config, OutboxSource, Source};
+use super::DEFAULT_TABLE;
+use crate::config::{CdcSource, Config, OutboxSource, Source};
 use crate::error::{Error, Kind, Result};
+use crate::source::cdc;
 use crate::source::outbox::{Table, TableName, audit, statements};
 use crate::source::postgres::{Target, classify};
 use clap::Args;
@@ -12,7 +14,9 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   relay init                                              print the SQL of a new table
   relay init --source postgres://app@localhost/shop       print what this database lacks
-  relay init -c relay.toml --apply                        do it, mapped names included")]
+  relay init -c relay.toml --apply                        do it, mapped names included
+  relay init --cdc --source postgres://… --apply          publication and slot, to read the log
+  relay init --cdc --adopt-slot -c relay.toml             take over Debezium's slot where it stands")]
 pub struct Init {
     /// Configuration file; its [source] gives table and column names.
     #[arg(short, long, value_name = "FILE")]
@@ -29,6 +33,12 @@ pub struct Init {
     /// Also make the trigger that `notify = true` listens to.
     #[arg(long)]
     notify: bool,
+    /// Make publication and slot to read the log by logical replication.
+    #[arg(long)]
+    cdc: bool,
+    /// Take over a slot that is there, Debezium's for example, where it stands.
+    #[arg(long, requires = "cdc")]
+    adopt_slot: bool,
     /// Apply the SQL instead of printing it; may be repeated.
     #[arg(long)]
     apply: bool,
@@ -38,6 +48,9 @@ impl Init {
     /// Prints or applies.
     #[expect(clippy::print_stdout, reason = "the SQL is this command's data")]
     pub async fn execute(self) -> Result<()> {
+        if let Some((name, source)) = self.cdc_source()? {
+            return self.init_cdc(&name, &source).await;
+        }
         let source = self.source()?;
         if source.url.is_empty() {
             if self.apply {
@@ -86,11 +99,66 @@ impl Init {
         Ok(())
     }
 
+    /// The pipeline's name and its source, if that is the log.
+    fn cdc_source(&self) -> Result<Option<(String, CdcSource)>> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None if self.cdc => Config::captures(self.table.as_deref().unwrap_or(DEFAULT_TABLE)),
+            None => return Ok(None),
+        };
+        let Source::Cdc(mut source) = config.source else {
+            return match (&self.config, self.cdc) {
+                (Some(path), true) => Err(Error::new(Kind::Config, "--cdc, and the source of the file is another")
+                    .at("file", path.display())
+                    .remedy("set kind = \"cdc\" under [source], or leave --cdc out")),
+                _ => Ok(None),
+            };
+        };
+        if let Some(url) = &self.source {
+            source.url.clone_from(url);
+        }
+        if let Some(table) = &self.table {
+            source.outbox = Some(table.clone());
+        }
+        Ok(Some((std::mem::take(&mut config.name), *source)))
+    }
+
+    #[expect(clippy::print_stdout, reason = "the SQL is this command's data")]
+    async fn init_cdc(&self, name: &str, source: &CdcSource) -> Result<()> {
+        if source.url.is_empty() {
+            return Err(Error::new(Kind::Config, "--cdc without a database").remedy("give --source postgres://… or -c FILE"));
+        }
+        let target = Target::parse(&source.url, "relay/init", source.statement_timeout, source.connect_timeout)?;
+        let connection = target.connect().await?;
+        let statements = cdc::statements(&connection.client, source, target.database(), self.adopt_slot).await?;
+        for statement in &statements {
+            if self.apply {
+                tracing::info!("{}", statement.lines().next().unwrap_or_default());
+                let done = connection.client.batch_execute(statement).await;
+                done.map_err(|e| {
+                    classify(e, "cannot apply the SQL")
+                        .at("slot", &source.slot)
+                        .remedy("have a user with the privilege run what `relay init` prints without --apply")
+                })?;
+            } else {
+                println!("{statement};");
+            }
+        }
+        if self.apply || self.adopt_slot {
+            for finding in cdc::findings(&connection.client, source).await? {
+                tracing::warn!("{finding}");
+            }
+            let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
+            tracing::info!(pipeline = name, slot = source.slot, publication = source.publication, at = %cdc::Lsn(slot.confirmed), "ready for `relay run`");
+        }
+        Ok(())
+    }
+
     fn source(&self) -> Result<OutboxSource> {
         let mut source = match &self.config {
             Some(path) => match Config::load(path)?.source {
                 Source::Outbox(outbox) => *outbox,
-                Source::File(_) => {
+                Source::Cdc(_) | Source::File(_) => {
                     return Err(Error::new(Kind::Config, "the source is a file; there is no table to make").at("file", path.display()));
                 }
             },

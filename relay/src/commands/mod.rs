@@ -7,10 +7,13 @@ pub mod run;
 
 use crate::cli::Flags;
 use crate::config::{
-    Config, CreateTopics, Delivery, FileSource, Flow, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, Transform, When,
+    CdcSource, Config, CreateTopics, Delivery, FileSource, Flow, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, Transform, When,
 };
 use crate::error::{Error, Kind, Result};
 use std::path::Path;
+
+/// The outbox where no other is named.
+pub(crate) const DEFAULT_TABLE: &str = "public.outbox";
 
 /// The configuration that file and flags make together.
 pub(crate) fn configure(flags: &Flags) -> Result<Config> {
@@ -38,18 +41,23 @@ fn from_flags(flags: &Flags) -> Result<Config> {
     Ok(Config {
         name: "relay".to_owned(),
         delivery: Delivery::default(),
-        source: read_source(&source),
+        source: read_source(&source, flags)?,
         transforms: Vec::new(),
         sink: read_sink(flags).ok_or_else(|| missing("the sink", "--brokers HOST:PORT, --stdout or --out FILE"))?,
         flow: Flow::default(),
     })
 }
 
-fn read_source(source: &str) -> Source {
-    if is_postgres(source) {
-        Source::Outbox(Box::new(OutboxSource { url: source.to_owned(), ..OutboxSource::default() }))
-    } else {
-        Source::File(FileSource { path: source.into() })
+fn read_source(source: &str, flags: &Flags) -> Result<Source> {
+    match (is_postgres(source), flags.cdc) {
+        (true, true) => {
+            Ok(Source::Cdc(Box::new(CdcSource { outbox: Some(DEFAULT_TABLE.to_owned()), url: source.to_owned(), ..CdcSource::default() })))
+        }
+        (true, false) => Ok(Source::Outbox(Box::new(OutboxSource { url: source.to_owned(), ..OutboxSource::default() }))),
+        (false, true) => {
+            Err(Error::new(Kind::Config, "--cdc with a file as source").remedy("give --source postgres://…, or leave --cdc out"))
+        }
+        (false, false) => Ok(Source::File(FileSource { path: source.into() })),
     }
 }
 
@@ -70,13 +78,15 @@ fn apply(flags: &Flags, config: &mut Config) -> Result<()> {
     }
     if let Some(source) = &flags.source {
         match (&mut config.source, is_postgres(source)) {
-            (Source::Outbox(outbox), true) => outbox.url.clone_from(source),
-            (other, _) => *other = read_source(source),
+            (Source::Outbox(outbox), true) if !flags.cdc => outbox.url.clone_from(source),
+            (Source::Cdc(cdc), true) => cdc.url.clone_from(source),
+            (other, _) => *other = read_source(source, flags)?,
         }
     }
     if let Some(table) = &flags.table {
         match &mut config.source {
             Source::Outbox(outbox) => outbox.table.clone_from(table),
+            Source::Cdc(cdc) => cdc.outbox = Some(table.clone()),
             Source::File(_) => return Err(Error::new(Kind::Config, "--table with a file as source").remedy("leave --table out")),
         }
     }

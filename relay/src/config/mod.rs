@@ -1,11 +1,14 @@
 //! `relay.toml`, strict: an unknown key, a missing variable or a contradiction
 //! is refused before anything is opened, with the path of the field.
 
+mod cdc;
 mod env;
 mod limits;
 mod sink;
 mod source;
 
+pub(crate) use cdc::matches;
+pub use cdc::{CdcSource, ColumnFilter, Int8, MessageFormat, Numeric, OnUpdate, Place, Placement, Router, RowFormat, Rows, Truncate};
 pub use limits::{Flow, LANES, Limits};
 pub(crate) use sink::GUARANTEED;
 pub use sink::{CreateTopics, KafkaSink, LinesSink, Sink};
@@ -141,6 +144,21 @@ impl Config {
         Ok(config)
     }
 
+    /// What `--cdc` means without a file: one outbox, read from the log.
+    #[must_use]
+    pub fn captures(outbox: &str) -> Self {
+        let mut source = CdcSource { outbox: Some(outbox.to_owned()), ..CdcSource::default() };
+        source.name_after(&default_name());
+        Self {
+            name: default_name(),
+            delivery: Delivery::default(),
+            source: Source::Cdc(Box::new(source)),
+            transforms: Vec::new(),
+            sink: Sink::Stdout(LinesSink::new(None)),
+            flow: Flow::default(),
+        }
+    }
+
     /// Checks what types alone cannot, and fills in names.
     pub fn validate(&mut self) -> Result<()> {
         let bad = |field: String, what: String| Err(Error::new(Kind::Config, what).at("field", field));
@@ -157,6 +175,9 @@ impl Config {
                 return bad(format!("transform[{i}].name"), format!("two transforms are called `{}`; names must differ", transform.name));
             }
             transform.limits.validate().map_err(|e| e.at("transform", &transform.name))?;
+        }
+        if let Source::Cdc(cdc) = &mut self.source {
+            cdc.name_after(&self.name);
         }
         self.flow.validate()?;
         self.source.validate()?;

@@ -1,5 +1,6 @@
 //! `[source]`.
 
+use super::cdc::CdcSource;
 use super::limits::{at_least, millis};
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
@@ -12,6 +13,8 @@ use std::time::Duration;
 pub enum Source {
     /// An outbox table, read by polling.
     Outbox(Box<OutboxSource>),
+    /// The write-ahead log, read by logical replication.
+    Cdc(Box<CdcSource>),
     /// JSON Lines from a file or stdin.
     File(FileSource),
 }
@@ -106,14 +109,14 @@ const fn default_poll_min() -> Duration {
 const fn default_poll_max() -> Duration {
     Duration::from_millis(200)
 }
-const fn default_statement_timeout() -> Duration {
+pub(super) const fn default_statement_timeout() -> Duration {
     Duration::from_secs(30)
 }
-const fn default_connect_timeout() -> Duration {
+pub(super) const fn default_connect_timeout() -> Duration {
     Duration::from_secs(10)
 }
 // Longer than a broker round trip under load, shorter than anyone waits.
-const fn default_takeover_delay() -> Duration {
+pub(super) const fn default_takeover_delay() -> Duration {
     Duration::from_secs(5)
 }
 
@@ -137,12 +140,21 @@ impl Default for OutboxSource {
 
 impl Source {
     pub(super) fn validate(&self) -> Result<()> {
-        let Source::Outbox(outbox) = self else { return Ok(()) };
-        if outbox.url.is_empty() {
+        let url = match self {
+            Source::Outbox(outbox) => &outbox.url,
+            Source::Cdc(cdc) => &cdc.url,
+            Source::File(_) => return Ok(()),
+        };
+        if url.is_empty() {
             return Err(Error::new(Kind::Config, "source.url is empty")
                 .at("field", "source.url")
                 .remedy("give postgres://user@host/database, or --source"));
         }
+        let outbox = match self {
+            Source::Outbox(outbox) => outbox,
+            Source::Cdc(cdc) => return cdc.validate(),
+            Source::File(_) => return Ok(()),
+        };
         at_least(&[
             ("source.batch_rows", u64::from(outbox.batch_rows), 1),
             ("source.poll_min (ms)", millis(outbox.poll_min), 1),
@@ -157,6 +169,7 @@ impl Source {
     pub const fn kind(&self) -> &'static str {
         match self {
             Source::Outbox(_) => "outbox",
+            Source::Cdc(_) => "cdc",
             Source::File(_) => "file",
         }
     }

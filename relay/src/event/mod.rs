@@ -14,6 +14,9 @@ pub use topic::{TopicTemplate, check_topic_name};
 /// Text shared by many events: entity, event type, topic.
 pub type Shared = Arc<str>;
 
+/// Microseconds between the Unix epoch and that of Postgres, 2000-01-01.
+pub const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+
 /// An event's place in its source; grows for any one key whose writers
 /// serialise. Outbox: `(seq, 0)`; file: `(line, 0)`; CDC: `(commit LSN, index)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +64,23 @@ impl Header {
     /// A header with a value.
     pub fn new(name: impl Into<Shared>, value: impl Into<Bytes>) -> Self {
         Self { name: name.into(), value: Some(value.into()) }
+    }
+
+    /// The members of a JSON object: text values as they are, null as null, the
+    /// rest as JSON.
+    #[must_use]
+    pub fn from_json(object: serde_json::Map<String, serde_json::Value>) -> Vec<Self> {
+        object
+            .into_iter()
+            .map(|(name, value)| {
+                let value = match value {
+                    serde_json::Value::Null => None,
+                    serde_json::Value::String(text) => Some(Bytes::from(text)),
+                    other => Some(Bytes::from(other.to_string())),
+                };
+                Self { name: name.into(), value }
+            })
+            .collect()
     }
 }
 

@@ -1,10 +1,10 @@
 //! JSON Lines from a file or stdin, for trying, testing and replay. The lane
 //! comes from the key, by a named and frozen hash.
 
-use super::Intake;
-use crate::config::{FileSource, LANES};
+use super::{Intake, lane_of};
+use crate::config::FileSource;
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::event::{Event, read_line};
+use crate::event::read_line;
 use std::path::Path;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
 
@@ -70,29 +70,5 @@ async fn next_line(reader: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>,
         if end.is_some() {
             return Ok(true);
         }
-    }
-}
-
-/// FNV-1a, 64 bit, of the key, else of the entity (source: Fowler, Noll and Vo,
-/// `draft-eastlake-fnv`). Frozen: changing it would move keys between lanes.
-#[must_use]
-pub fn lane_of(event: &Event) -> usize {
-    let bytes = event.key.as_deref().unwrap_or(event.entity.as_bytes());
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-    usize::try_from(hash % LANES as u64).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::read_line;
-
-    #[test]
-    fn the_hash_is_frozen() {
-        let lanes: Vec<_> = ["a", "b", "customer-1", ""]
-            .iter()
-            .map(|key| lane_of(&read_line(&format!(r#"{{"entity":"x","key":"{key}"}}"#), 1).expect("reads")))
-            .collect();
-        assert_eq!(lanes, [12, 37, 23, 37]);
     }
 }

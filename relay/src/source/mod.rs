@@ -1,11 +1,13 @@
 //! Where events come from. A source hands events to the pipeline's [`Intake`]
 //! and is told, in its own words, what became of them.
 
+pub mod cdc;
 pub mod file;
 pub mod outbox;
 pub mod postgres;
 
 use crate::checkpoint::Ledger;
+use crate::config::LANES;
 use crate::error::Result;
 use crate::event::{Event, Shared, TopicTemplate};
 use crate::lane::{Task, Workers};
@@ -21,6 +23,15 @@ const SHARED_NAMES: usize = 4096;
 /// more than all its work: a lane then had 1.5 events a batch where it now has
 /// a dozen, and a row 28 µs of CPU.
 const HAND_OVER: usize = 1024;
+
+/// FNV-1a, 64 bit, of the key, else of the entity (source: Fowler, Noll and Vo,
+/// `draft-eastlake-fnv`). Frozen: changing it would move keys between lanes.
+#[must_use]
+pub fn lane_of(event: &Event) -> usize {
+    let bytes = event.key.as_deref().unwrap_or(event.entity.as_bytes());
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+    usize::try_from(hash % LANES as u64).unwrap_or(0)
+}
 
 /// What a source hands its events to: admission within the budget, then the
 /// event's lane.
@@ -108,5 +119,20 @@ impl<'a> Intake<'a> {
     /// Waits until something was settled.
     pub async fn room(&self) {
         self.ledger.room().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::read_line;
+
+    #[test]
+    fn the_hash_is_frozen() {
+        let lanes: Vec<_> = ["a", "b", "customer-1", ""]
+            .iter()
+            .map(|key| lane_of(&read_line(&format!(r#"{{"entity":"x","key":"{key}"}}"#), 1).expect("reads")))
+            .collect();
+        assert_eq!(lanes, [12, 37, 23, 37]);
     }
 }

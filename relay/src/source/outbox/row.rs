@@ -2,14 +2,11 @@
 
 use crate::config::LANES;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Header, Operation, Position};
+use crate::event::{Event, Header, Operation, POSTGRES_EPOCH, Position};
 use crate::source::Intake;
 use bytes::Bytes;
 use postgres_types::{FromSql, Type};
 use tokio_postgres::Row;
-
-/// Microseconds between the Unix epoch and that of Postgres, 2000-01-01.
-const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 /// A value's bytes as the application wrote them.
 struct Raw<'a>(&'a [u8]);
@@ -95,17 +92,7 @@ fn headers(json: &[u8]) -> std::result::Result<Vec<Header>, String> {
             _ => Err("headers must be a JSON object".to_owned()),
         };
     };
-    Ok(map
-        .into_iter()
-        .map(|(name, value)| {
-            let value = match value {
-                serde_json::Value::Null => None,
-                serde_json::Value::String(text) => Some(Bytes::from(text)),
-                other => Some(Bytes::from(other.to_string())),
-            };
-            Header { name: name.into(), value }
-        })
-        .collect())
+    Ok(Header::from_json(map))
 }
 
 #[cfg(test)]

@@ -24,6 +24,20 @@ pub struct Target {
     config: Config,
     tls: MakeRustlsConnect,
     label: String,
+    address: Address,
+}
+
+/// The parts of a URL, for the client that does not take one.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) password: String,
+    pub(super) database: String,
+    pub(super) application: String,
+    pub(super) mode: SslMode,
+    pub(super) root: Option<PathBuf>,
 }
 
 /// One open session. Dropping it closes the session.
@@ -83,13 +97,26 @@ impl Target {
             .keepalives_idle(TCP_DEAD)
             .tcp_user_timeout(TCP_DEAD);
         let tls = MakeRustlsConnect::new(tls::client(mode, root.as_deref())?);
-        Ok(Self { config, tls, label: format!("{host}:{port}/{database}") })
+        let password = config.get_password().map(|p| String::from_utf8_lossy(p).into_owned()).unwrap_or_default();
+        let label = format!("{host}:{port}/{database}");
+        let address = Address { host, port, user, password, database, application: application.to_owned(), mode, root };
+        Ok(Self { config, tls, label, address })
     }
 
     /// `host:port/database`, for logs.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// The database's name.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.address.database
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Opens a session and drives it in a task of its own.

@@ -38,6 +38,11 @@ fn judge_code(code: &SqlState, error: &tokio_postgres::Error) -> (Kind, &'static
     if pooler {
         return (Kind::DatabaseUnusable, "this is a connection pooler; the relay holds session locks and must connect to Postgres itself");
     }
+    meaning(code)
+}
+
+/// What a SQLSTATE means for the relay, and the remedy.
+pub(super) fn meaning(code: &SqlState) -> (Kind, &'static str) {
     match *code {
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             (Kind::DatabaseUnusable, "check user and password in source.url, PGPASSWORD or ~/.pgpass, and the server's pg_hba.conf")
@@ -47,9 +52,10 @@ fn judge_code(code: &SqlState, error: &tokio_postgres::Error) -> (Kind, &'static
             (Kind::DatabaseUnusable, "check source.table, or make it with `relay init --apply`")
         }
         SqlState::UNDEFINED_COLUMN => (Kind::DatabaseUnusable, "check [source.columns]; `relay check` names what is missing"),
-        SqlState::INSUFFICIENT_PRIVILEGE => {
-            (Kind::DatabaseUnusable, "grant the relay's user SELECT and DELETE on the outbox table (and USAGE on its schema)")
-        }
+        SqlState::INSUFFICIENT_PRIVILEGE => (
+            Kind::DatabaseUnusable,
+            "grant the relay's user SELECT and DELETE on the outbox table (and USAGE on its schema); for cdc REPLICATION, and SELECT for snapshots",
+        ),
         SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::FEATURE_NOT_SUPPORTED => {
             (Kind::DatabaseUnavailable, "the server is read-only, or the table was altered; the relay connects again")
         }

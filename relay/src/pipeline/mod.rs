@@ -5,8 +5,11 @@
 //! producer. Trouble with database or broker ends a session, never the relay:
 //! what is in flight is drained, what is not acknowledged is read again.
 
+mod cdc;
+mod outbox;
+
 use crate::checkpoint::Ledger;
-use crate::config::{Config, Flow, OutboxSource, Sink as SinkConfig, Source};
+use crate::config::{Config, Flow, Sink as SinkConfig, Source};
 use crate::error::{Error, Kind, Policy, Result};
 use crate::event::TopicTemplate;
 use crate::lane::Workers;
@@ -14,8 +17,6 @@ use crate::progress::Reporter;
 use crate::shutdown::Shutdown;
 use crate::sink::kafka::Kafka;
 use crate::sink::{Lines, Sink};
-use crate::source::outbox::{Acknowledger, Backlog, Reader, Table, TableName, Unfinished, audit, lock};
-use crate::source::postgres::Target;
 use crate::source::{Intake, file};
 use crate::transform::{Chain, StageSpec};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -112,6 +113,7 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
     let result = match &config.source {
         Source::File(_) => pipeline.file().await,
         Source::Outbox(source) => pipeline.outbox(source).await,
+        Source::Cdc(source) => pipeline.cdc(source).await,
     };
     pipeline.reporter.finish();
     result.map(|()| pipeline.reporter.summary())
@@ -162,24 +164,17 @@ impl Pipeline<'_> {
         conclude(&ledger, ended?, drained, true).map(drop)
     }
 
-    async fn outbox(&self, source: &OutboxSource) -> Result<()> {
-        let application = format!("relay/{}", self.config.name);
-        let target = Target::parse(&source.url, &application, source.statement_timeout, source.connect_timeout)?;
-        let table = TableName::parse(&source.table)?;
+    /// Runs sessions until one ends well or in trouble that does not pass.
+    async fn persist(&self, mut session: impl AsyncFnMut() -> Result<End>) -> Result<()> {
         let backoff = ExponentialBuilder::new()
             .with_min_delay(self.config.flow.retry_min)
             .with_max_delay(self.config.flow.retry_max)
             .with_jitter()
             .without_max_times();
         let mut delays = backoff.build();
-        // Published, but the session ended before they were deleted.
-        let mut waiting = Vec::new();
-        let mut target_backlog = None;
         loop {
             let started = tokio::time::Instant::now();
-            let located = |e: Error| e.at("source", "outbox").at("table", &table);
-            let session = self.outbox_session(source, &target, &table, &mut waiting, &mut target_backlog);
-            let error = match session.await.map_err(located) {
+            let error = match session().await {
                 Ok(End::Drained | End::Stopped) => return Ok(()),
                 Err(error) if error.kind().policy().1 == Policy::Halt => return Err(error),
                 Err(error) => error,
@@ -196,50 +191,31 @@ impl Pipeline<'_> {
         }
     }
 
-    async fn outbox_session(
-        &self,
-        source: &OutboxSource,
-        target: &Target,
-        name: &TableName,
-        waiting: &mut Vec<i64>,
-        backlog: &mut Option<Backlog>,
-    ) -> Result<End> {
-        // Until the lock is ours, a request to stop has nothing to drain.
-        let open = async {
-            let (reader, acknowledger) = self.open(source, target, name, waiting).await?;
-            if self.options.until_drained && backlog.is_none() {
-                *backlog = Some(reader.backlog().await?);
+    /// Opens the connections of a session; until the lock is ours, a request to
+    /// stop has nothing to drain, and gives `Err` with how to end.
+    async fn until_stopped<T>(&self, open: impl Future<Output = Result<T>>) -> Result<std::result::Result<T, End>> {
+        tokio::select! {
+            opened = open => opened.map(Ok),
+            () = self.shutdown.requested() => if self.options.until_drained { Err(not_drained()) } else { Ok(Err(End::Stopped)) },
+        }
+    }
+
+    /// Compares a server with the first one that answered.
+    fn same_server(&self, identity: Option<(i64, i32)>) -> Result<()> {
+        match (self.identity.get_or_init(|| identity), identity) {
+            (Some(known), Some(now)) if *known != now => {
+                Err(Error::new(Kind::ServerChanged, format!("another server answers: system and timeline were {known:?}, are {now:?}"))
+                    .remedy("after a failover, make sure that the new primary has lost no commit, then start the relay again"))
             }
-            Ok((reader, acknowledger, self.session().await?))
-        };
-        let opened = tokio::select! {
-            opened = open => opened?,
-            () = self.shutdown.requested() => return if self.options.until_drained { Err(not_drained()) } else { Ok(End::Stopped) },
-        };
-        let (mut reader, mut acknowledger, session) = opened;
-        self.reporter.watch(&session.ledger, backlog.map(|b| b.rows));
-        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
-        let ended = tokio::select! {
-            read = reader.run(&mut intake, *backlog) => read.map(|()| End::Drained),
-            acknowledged = acknowledger.run(&session.ledger) => acknowledged.map(|()| End::Stopped),
-            () = session.ledger.failed() => Ok(End::Stopped),
-            () = self.shutdown.requested() => Ok(End::Stopped),
-        };
-        intake.hand_over();
-        // Without its session the lock is free, and a taker waits
-        // `takeover_delay`: be gone by half of it.
-        let lost = matches!(&ended, Err(e) if e.kind() == Kind::DatabaseUnavailable);
-        let patience = if lost { source.takeover_delay / 2 } else { self.config.flow.drain_timeout };
-        let drained = self.drain(&session, &ended, patience, acknowledger.run(&session.ledger)).await;
-        let ledger = Arc::clone(&session.ledger);
-        let finished = session.finish(&self.reporter).await;
-        // After the sink closed, so that its last reports count.
-        let flushed = acknowledger.flush(&ledger).await;
-        *waiting = acknowledger.into_waiting();
-        finished?;
-        let end = ended?;
-        flushed?;
-        conclude(&ledger, end, drained, self.options.until_drained)
+            _ => Ok(()),
+        }
+    }
+
+    /// How long what is in flight may take when a session ends: without its
+    /// session the lock is free, and a taker waits `takeover_delay`.
+    fn patience(&self, ended: &Result<End>, takeover_delay: Duration) -> Duration {
+        let lost = matches!(ended, Err(e) if e.kind() == Kind::DatabaseUnavailable);
+        if lost { takeover_delay / 2 } else { self.config.flow.drain_timeout }
     }
 
     /// Waits until nothing is in flight, while `alongside` goes on
@@ -272,37 +248,6 @@ impl Pipeline<'_> {
                 }
             }
         }
-    }
-
-    /// Connects, takes the lock, checks the table, restores what is known.
-    async fn open(&self, source: &OutboxSource, target: &Target, name: &TableName, waiting: &[i64]) -> Result<(Reader, Acknowledger)> {
-        let connection = target.connect().await?;
-        let identity = connection.identify().await?;
-        if let (Some(known), Some(now)) = (self.identity.get_or_init(|| identity), identity)
-            && *known != now
-        {
-            return Err(Error::new(
-                Kind::DatabaseUnusable,
-                format!("another server answers: system and timeline were {known:?}, are {now:?}"),
-            )
-            .remedy("after a failover, make sure that the new primary has lost no commit, then start the relay again"));
-        }
-        let table_lock = (!source.retain).then_some(name);
-        lock::acquire(&connection, &self.config.name, table_lock, source.takeover_delay).await?;
-        let table = Table::find(&connection.client, name, &source.columns).await?;
-        let findings = audit(&connection.client, &table, source.retain).await?;
-        crate::source::outbox::refuse(&table, &findings)?;
-        let unfinished = Unfinished::default();
-        let second = target.connect().await?;
-        let (acknowledger, floor) = if source.retain {
-            let (acknowledger, checkpoint) = Acknowledger::retaining(second, &table, &self.config.name, unfinished.clone()).await?;
-            (acknowledger, checkpoint.floor)
-        } else {
-            (Acknowledger::deleting(second, &table, unfinished.clone(), waiting.to_vec()).await?, 0)
-        };
-        let reader = Reader::new(connection, &table, source, floor, unfinished).await?;
-        tracing::info!(database = target.label(), table = %name, pipeline = self.config.name, "reading the outbox");
-        Ok((reader, acknowledger))
     }
 }
 

@@ -1,0 +1,346 @@
+//! `[source]` with `kind = "cdc"`: change data capture by logical replication.
+
+use super::limits::{at_least, millis};
+use super::source::{default_connect_timeout, default_statement_timeout, default_takeover_delay};
+use crate::error::{Error, Kind, Result};
+use serde::Deserialize;
+use std::time::Duration;
+use wildmatch::WildMatch;
+
+/// The write-ahead log of a database, in up to three shapes at once.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CdcSource {
+    /// As for the outbox; the user needs `REPLICATION`.
+    pub url: String,
+    /// The logical replication slot; `relay_<name>` where left out.
+    #[serde(default)]
+    pub slot: String,
+    /// The publication; `relay_<name>` where left out.
+    #[serde(default)]
+    pub publication: String,
+    /// A table whose inserts are events, `table` or `schema.table`.
+    #[serde(default)]
+    pub outbox: Option<String>,
+    /// Tables whose row changes are events: `schema.table`, `*` stands for any
+    /// run of characters.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// Tables that are none of them, as patterns.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Prefixes of `pg_logical_emit_message` that are events.
+    #[serde(default)]
+    pub messages: Vec<String>,
+    /// How rows of the outbox become events.
+    #[serde(default)]
+    pub router: Router,
+    /// How row changes become events.
+    #[serde(default)]
+    pub rows: Rows,
+    /// What the content of a logical message is.
+    #[serde(default)]
+    pub message_format: MessageFormat,
+    /// How often the server hears from us, and how far the slot may move.
+    #[serde(default = "default_status_interval", with = "humantime_serde")]
+    pub status_interval: Duration,
+    /// Changes read ahead of the lanes.
+    #[serde(default = "default_read_ahead")]
+    pub read_ahead: usize,
+    /// Make the slot survive a failover of the server (Postgres 17 and later).
+    #[serde(default)]
+    pub failover: bool,
+    /// WAL kept by the slot past which a line warns; the share of
+    /// `max_slot_wal_keep_size` in percent, where the server has one.
+    #[serde(default = "default_wal_warning")]
+    pub wal_warning_percent: u8,
+    /// `statement_timeout` of the relay's own queries.
+    #[serde(default = "default_statement_timeout", with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// `connect_timeout`.
+    #[serde(default = "default_connect_timeout", with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// As for the outbox.
+    #[serde(default = "default_takeover_delay", with = "humantime_serde")]
+    pub takeover_delay: Duration,
+}
+
+/// The columns of an outbox table. Left out, Debezium's names are taken
+/// (`id`, `aggregateid`, `aggregatetype`, `type`, `payload`), else the relay's
+/// own (`id`, `aggregate_id`, …). `docs/debezium.md` compares option by option.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Router {
+    /// Unique id of the event.
+    pub id: Option<String>,
+    /// Key of the message.
+    pub key: Option<String>,
+    /// Value for `{aggregate_type}` in the topic template.
+    pub route_by: Option<String>,
+    /// Type of the event, where the column exists.
+    pub event_type: Option<String>,
+    /// Payload.
+    pub payload: Option<String>,
+    /// Headers, a JSON object.
+    pub headers: Option<String>,
+    /// Time of the event; the commit's where left out.
+    pub timestamp: Option<String>,
+    /// Version of the payload's schema, added as header `schemaVersion`.
+    pub schema_version: Option<String>,
+    /// `column:header[:alias]`, `column:envelope[:alias]`, `column:partition`.
+    pub additional: Vec<String>,
+    /// Whether a payload that is a JSON object or array stands in the envelope as
+    /// such, instead of as a string.
+    pub expand_json: bool,
+    /// Whether an empty payload makes a tombstone.
+    pub tombstone_on_empty: bool,
+    /// What an UPDATE of the table does; it is never an event.
+    pub on_update: OnUpdate,
+}
+
+/// What an update of an outbox row means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUpdate {
+    /// Log a warning and go on.
+    #[default]
+    Warn,
+    /// Log an error and go on.
+    Error,
+    /// Stop the relay.
+    Fatal,
+}
+
+/// How row changes look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rows {
+    /// The row, or before and after in an envelope.
+    pub format: RowFormat,
+    /// `bigint` as JSON number, or as string for readers that lose digits.
+    pub int8: Int8,
+    /// `numeric` as string, or as JSON number.
+    pub numeric: Numeric,
+    /// Columns left out.
+    pub columns: ColumnFilter,
+    /// What a TRUNCATE does.
+    pub truncate: Truncate,
+}
+
+/// Columns left out of row events, as patterns of `schema.table.column`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ColumnFilter {
+    /// Only these, where given.
+    pub include: Vec<String>,
+    /// Not these.
+    pub exclude: Vec<String>,
+}
+
+/// See [`Rows::format`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowFormat {
+    /// The row as a JSON object; a delete is a tombstone.
+    #[default]
+    Row,
+    /// Debezium's envelope: `before`, `after`, `source`, `op`, `ts_ms`.
+    Envelope,
+}
+
+/// See [`Rows::int8`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Int8 {
+    /// Exact digits.
+    #[default]
+    Digits,
+    /// A string.
+    String,
+}
+
+/// See [`Rows::numeric`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numeric {
+    /// A string, as Postgres prints it.
+    #[default]
+    String,
+    /// Exact digits.
+    Digits,
+}
+
+/// See [`Rows::truncate`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Truncate {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// An event without key and payload for each table.
+    Emit,
+}
+
+/// See [`CdcSource::message_format`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageFormat {
+    /// `{"id","aggregate_type","aggregate_id","event_type","headers","payload"}`.
+    #[default]
+    Envelope,
+    /// Bytes as they are, without a key.
+    Raw,
+}
+
+// Well below any sensible wal_sender_timeout.
+const fn default_status_interval() -> Duration {
+    Duration::from_secs(1)
+}
+// Hides the wake-ups between the two tasks; with rows of 1 MB still 256 MB at
+// most, and 1 MB of the usual ones.
+const fn default_read_ahead() -> usize {
+    256
+}
+const fn default_wal_warning() -> u8 {
+    50
+}
+
+impl Default for CdcSource {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            slot: String::new(),
+            publication: String::new(),
+            outbox: None,
+            tables: Vec::new(),
+            exclude: Vec::new(),
+            messages: Vec::new(),
+            router: Router::default(),
+            rows: Rows::default(),
+            message_format: MessageFormat::default(),
+            status_interval: default_status_interval(),
+            read_ahead: default_read_ahead(),
+            failover: false,
+            wal_warning_percent: default_wal_warning(),
+            statement_timeout: default_statement_timeout(),
+            connect_timeout: default_connect_timeout(),
+            takeover_delay: default_takeover_delay(),
+        }
+    }
+}
+
+/// Whether one of the patterns matches.
+pub(crate) fn matches(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| WildMatch::new(pattern).matches(name))
+}
+
+impl CdcSource {
+    /// `schema.table` of the outbox.
+    #[must_use]
+    pub fn outbox_name(&self) -> Option<String> {
+        self.outbox.as_ref().map(|name| if name.contains('.') { name.clone() } else { format!("public.{name}") })
+    }
+
+    /// Whether changes of this table, `schema.table`, are events.
+    #[must_use]
+    pub fn captures(&self, table: &str) -> bool {
+        matches(&self.tables, table) && !matches(&self.exclude, table)
+    }
+
+    /// Fills in the names that follow from the pipeline's.
+    pub(super) fn name_after(&mut self, pipeline: &str) {
+        // Slots allow less than pipelines do.
+        let name: String = pipeline.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+        for field in [&mut self.slot, &mut self.publication] {
+            if field.is_empty() {
+                *field = if name == "relay" { name.clone() } else { format!("relay_{name}") };
+            }
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let bad = |field: &'static str, what: &str, remedy: &str| Err(Error::new(Kind::Config, what).at("field", field).remedy(remedy));
+        if self.outbox.is_none() && self.tables.is_empty() && self.messages.is_empty() {
+            return bad("source", "a cdc source that captures nothing", "give outbox, tables or messages");
+        }
+        if self.messages.iter().any(String::is_empty) {
+            return bad("source.messages", "an empty prefix", "name the prefix given to pg_logical_emit_message");
+        }
+        // Postgres: lower-case letters, digits and underscores, 63 at most.
+        let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if self.slot.len() > 63 || !self.slot.chars().all(valid) {
+            return bad("source.slot", "not a name of a replication slot", "use a-z 0-9 _, 63 at most");
+        }
+        if self.publication.len() > 63 || self.publication.contains('\0') {
+            return bad("source.publication", "not a name of a publication", "use 63 bytes at most");
+        }
+        if let Some(pattern) = self.tables.iter().chain(&self.exclude).find(|p| !p.contains('.')) {
+            return bad("source.tables", &format!("`{pattern}` names no schema"), "write schema.table, such as public.orders or public.*");
+        }
+        let mut members = vec!["payload".to_owned()];
+        for (n, text) in self.router.additional.iter().enumerate() {
+            let at = |e: Error| e.at("field", format!("source.router.additional[{n}]"));
+            if let Place::Envelope(alias) = Placement::parse(text).map_err(at)?.place {
+                if members.contains(&alias) {
+                    return Err(at(Error::new(Kind::Config, format!("two members of the envelope are called `{alias}`"))
+                        .remedy("give the column an alias")));
+                }
+                members.push(alias);
+            }
+        }
+        at_least(&[
+            ("source.status_interval (ms)", millis(self.status_interval), 10),
+            ("source.read_ahead", self.read_ahead as u64, 1),
+            ("source.statement_timeout (ms)", millis(self.statement_timeout), 1000),
+            ("source.connect_timeout (ms)", millis(self.connect_timeout), 1),
+        ])
+    }
+}
+
+/// Where an additional column of the outbox goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The column.
+    pub column: String,
+    /// What becomes of it.
+    pub place: Place,
+}
+
+/// See [`Placement`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A header of this name.
+    Header(String),
+    /// A field of this name beside `payload`.
+    Envelope(String),
+    /// The number of the partition.
+    Partition,
+}
+
+impl Placement {
+    /// Reads `column:place[:alias]`.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut parts = text.split(':').map(str::trim);
+        let (column, place, alias, rest) = (parts.next(), parts.next(), parts.next(), parts.next());
+        let column = column.unwrap_or_default();
+        let alias = alias.unwrap_or(column).to_owned();
+        let place = match place.map(str::to_ascii_lowercase).as_deref() {
+            // The sink writes these itself.
+            Some("header") if alias == "id" || alias.starts_with("relay-") => {
+                return Err(Error::new(Kind::Config, format!("the header `{alias}` is the relay's own")).remedy("give the column an alias"));
+            }
+            Some("header") => Some(Place::Header(alias)),
+            Some("envelope") => Some(Place::Envelope(alias)),
+            Some("partition") => Some(Place::Partition),
+            _ => None,
+        };
+        match place {
+            Some(place) if !column.is_empty() && rest.is_none() => Ok(Self { column: column.to_owned(), place }),
+            _ => Err(Error::new(Kind::Config, format!("`{text}` places no column"))
+                .remedy("write column:header[:alias], column:envelope[:alias] or column:partition")),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Sessions of change data capture.
+
+use super::{End, Pipeline, conclude};
+use crate::config::CdcSource;
+use crate::error::{Error, Result};
+use crate::source::Intake;
+use crate::source::cdc::{Lsn, Reader, Slot, findings, missing};
+use crate::source::outbox::lock;
+use crate::source::postgres::{Connection, Target};
+use std::sync::Arc;
+
+impl Pipeline<'_> {
+    /// Reads the log until drained, stopped or broken.
+    pub(super) async fn cdc(&self, source: &CdcSource) -> Result<()> {
+        let application = format!("relay/{}", self.config.name);
+        let target = Target::parse(&source.url, &application, source.statement_timeout, source.connect_timeout)?;
+        let located = |e: Error| e.at("source", "cdc").at("slot", &source.slot);
+        // Where the log ended when the first session began.
+        let mut until = None;
+        self.persist(async || self.cdc_session(source, &target, &mut until).await.map_err(located)).await
+    }
+
+    async fn cdc_session(&self, source: &CdcSource, target: &Target, until: &mut Option<u64>) -> Result<End> {
+        let open = async {
+            let control = self.open_cdc(source, target).await?;
+            let session = self.session().await?;
+            let reader = Reader::start(control, target, source, Arc::clone(&session.ledger)).await?;
+            if self.options.until_drained && until.is_none() {
+                *until = Some(reader.newest().await?);
+            }
+            Ok((reader, session))
+        };
+        let (mut reader, session) = match self.until_stopped(open).await? {
+            Ok(opened) => opened,
+            Err(end) => return Ok(end),
+        };
+        tracing::info!(database = target.label(), slot = source.slot, publication = source.publication, "reading the log");
+        self.reporter.watch(&session.ledger, None);
+        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
+        let ended = tokio::select! {
+            read = reader.run(&mut intake, *until) => read.map(|()| End::Drained),
+            () = session.ledger.failed() => Ok(End::Stopped),
+            () = self.shutdown.requested() => Ok(End::Stopped),
+        };
+        intake.hand_over();
+        let patience = self.patience(&ended, source.takeover_delay);
+        let drained = self.drain(&session, &ended, patience, reader.acknowledge_on()).await;
+        let ledger = Arc::clone(&session.ledger);
+        let finished = session.finish(&self.reporter).await;
+        // After the sink closed, so that its last reports count.
+        reader.finish().await;
+        finished?;
+        conclude(&ledger, ended?, drained, self.options.until_drained)
+    }
+
+    /// Connects, takes the lock, looks at slot and publication.
+    async fn open_cdc(&self, source: &CdcSource, target: &Target) -> Result<Connection> {
+        let control = target.connect().await?;
+        self.same_server(control.identify().await?)?;
+        lock::acquire(&control, &self.config.name, None, source.takeover_delay).await?;
+        let slot = Slot::find(&control.client, &source.slot).await?.ok_or_else(|| missing(&source.slot))?;
+        slot.usable(&source.slot, target.database())?;
+        for finding in findings(&control.client, source).await? {
+            tracing::warn!("{finding}");
+        }
+        tracing::debug!(confirmed = %Lsn(slot.confirmed), current = %Lsn(slot.current), kept = slot.kept, "slot");
+        Ok(control)
+    }
+}

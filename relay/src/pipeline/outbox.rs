@@ -1,0 +1,86 @@
+//! Sessions of the polled outbox.
+
+use super::{End, Pipeline, conclude};
+use crate::config::OutboxSource;
+use crate::error::{Error, Result};
+use crate::source::Intake;
+use crate::source::outbox::{Acknowledger, Backlog, Reader, Table, TableName, Unfinished, audit, lock, refuse};
+use crate::source::postgres::Target;
+use std::sync::Arc;
+
+impl Pipeline<'_> {
+    /// Polls the table until drained, stopped or broken.
+    pub(super) async fn outbox(&self, source: &OutboxSource) -> Result<()> {
+        let application = format!("relay/{}", self.config.name);
+        let target = Target::parse(&source.url, &application, source.statement_timeout, source.connect_timeout)?;
+        let table = TableName::parse(&source.table)?;
+        // Published, but the session ended before they were deleted.
+        let mut waiting = Vec::new();
+        let mut target_backlog = None;
+        let located = |e: Error| e.at("source", "outbox").at("table", &table);
+        self.persist(async || self.outbox_session(source, &target, &table, &mut waiting, &mut target_backlog).await.map_err(located)).await
+    }
+
+    async fn outbox_session(
+        &self,
+        source: &OutboxSource,
+        target: &Target,
+        name: &TableName,
+        waiting: &mut Vec<i64>,
+        backlog: &mut Option<Backlog>,
+    ) -> Result<End> {
+        let open = async {
+            let (reader, acknowledger) = self.open(source, target, name, waiting).await?;
+            if self.options.until_drained && backlog.is_none() {
+                *backlog = Some(reader.backlog().await?);
+            }
+            Ok((reader, acknowledger, self.session().await?))
+        };
+        let (mut reader, mut acknowledger, session) = match self.until_stopped(open).await? {
+            Ok(opened) => opened,
+            Err(end) => return Ok(end),
+        };
+        self.reporter.watch(&session.ledger, backlog.map(|b| b.rows));
+        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
+        let ended = tokio::select! {
+            read = reader.run(&mut intake, *backlog) => read.map(|()| End::Drained),
+            acknowledged = acknowledger.run(&session.ledger) => acknowledged.map(|()| End::Stopped),
+            () = session.ledger.failed() => Ok(End::Stopped),
+            () = self.shutdown.requested() => Ok(End::Stopped),
+        };
+        intake.hand_over();
+        let patience = self.patience(&ended, source.takeover_delay);
+        let drained = self.drain(&session, &ended, patience, acknowledger.run(&session.ledger)).await;
+        let ledger = Arc::clone(&session.ledger);
+        let finished = session.finish(&self.reporter).await;
+        // After the sink closed, so that its last reports count.
+        let flushed = acknowledger.flush(&ledger).await;
+        *waiting = acknowledger.into_waiting();
+        finished?;
+        let end = ended?;
+        flushed?;
+        conclude(&ledger, end, drained, self.options.until_drained)
+    }
+
+    /// Connects, takes the lock, checks the table, restores what is known.
+    async fn open(&self, source: &OutboxSource, target: &Target, name: &TableName, waiting: &[i64]) -> Result<(Reader, Acknowledger)> {
+        let connection = target.connect().await?;
+        self.same_server(connection.identify().await?)?;
+        let table_lock = (!source.retain).then_some(name);
+        lock::acquire(&connection, &self.config.name, table_lock, source.takeover_delay).await?;
+        let table = Table::find(&connection.client, name, &source.columns).await?;
+        let findings = audit(&connection.client, &table, source.retain).await?;
+        refuse(&table, &findings)?;
+        let unfinished = Unfinished::default();
+        let second = target.connect().await?;
+        let (acknowledger, floor) = if source.retain {
+            let (acknowledger, checkpoint) = Acknowledger::retaining(second, &table, &self.config.name, unfinished.clone()).await?;
+            (acknowledger, checkpoint.floor)
+        } else {
+            (Acknowledger::deleting(second, &table, unfinished.clone(), waiting.to_vec()).await?, 0)
+        };
+        let reader = Reader::new(connection, &table, source, floor, unfinished).await?;
+        tracing::info!(database = target.label(), table = %name, pipeline = self.config.name, "reading the outbox");
+        Ok((reader, acknowledger))
+    }
+}

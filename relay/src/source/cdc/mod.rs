@@ -1,0 +1,18 @@
+//! Change data capture by logical replication: `stream` reads, `pgoutput`
+//! decodes, `relation` knows the tables; `outbox`, `rows` and `message` make
+//! events of the three shapes, `value` writes what a column holds as JSON;
+//! `slot` knows slot and publication, `ddl` makes them.
+
+mod ddl;
+mod message;
+mod outbox;
+mod pgoutput;
+mod relation;
+mod rows;
+mod slot;
+mod stream;
+mod value;
+
+pub use ddl::statements;
+pub use slot::{Lsn, Slot, findings, missing};
+pub use stream::Reader;

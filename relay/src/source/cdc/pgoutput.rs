@@ -1,0 +1,519 @@
+//! The messages of `pgoutput`, protocol version 1, as Postgres 14 to 18 send
+//! them (source: PostgreSQL documentation, *Logical Replication Message
+//! Formats*). Pure; knows std and `thiserror` alone, so that the fuzzer can
+//! include it.
+//!
+//! [`decode`] checks a message to its last byte and copies nothing: what it
+//! returns points into the input, and what is read from that later cannot fail.
+//! `Debug` shows shapes and names, never values.
+
+use std::fmt;
+use thiserror::Error;
+
+/// A message that is not what the protocol says. It holds no payload: tags and
+/// flags are the only bytes of the input in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("pgoutput message {}: {what} at byte {offset}: {fault}", Byte(*.tag))]
+pub struct Malformed {
+    /// The tag of the message; 0 for an empty one.
+    pub tag: u8,
+    /// What was being read.
+    pub what: &'static str,
+    /// Where that begins, in bytes from the start of the message.
+    pub offset: usize,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong in a [`Malformed`] message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// The message ends inside.
+    #[error("the message ends too early")]
+    Short,
+    /// Bytes are left behind the message.
+    #[error("{0} bytes too many")]
+    Trailing(usize),
+    /// A tag without meaning here.
+    #[error("unknown tag {}", Byte(*.0))]
+    UnknownTag(u8),
+    /// Flags without meaning here.
+    #[error("unknown flags 0x{0:02x}")]
+    UnknownFlags(u8),
+    /// A count or a length below zero.
+    #[error("negative")]
+    Negative,
+    /// A string that is not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+}
+
+/// A tag as a person reads it.
+struct Byte(u8);
+
+impl fmt::Display for Byte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_ascii_graphic() { write!(f, "'{}'", char::from(self.0)) } else { write!(f, "0x{:02x}", self.0) }
+    }
+}
+
+type Result<T, E = Malformed> = std::result::Result<T, E>;
+
+/// One message. Times are microseconds since 2000-01-01 UTC; `relation` is the
+/// OID of a table.
+#[derive(Clone, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "the protocol calls one of its messages Message")]
+pub enum Message<'a> {
+    /// A transaction begins, whose commit record is at `final_lsn`; `xid` has no
+    /// epoch. Only what commits is sent.
+    Begin { final_lsn: u64, commit_time: i64, xid: u32 },
+    /// It ends; `end_lsn` is where the record after its commit begins.
+    Commit { commit_lsn: u64, end_lsn: u64, commit_time: i64 },
+    /// The transaction was replicated from elsewhere, where it committed at
+    /// `commit_lsn`. Comes right after `Begin`.
+    Origin { commit_lsn: u64, name: &'a str },
+    /// The shape of a table, before its first change and after each `ALTER`.
+    Relation(Relation<'a>),
+    /// A type that is not built in, before the `Relation` that has it. An empty
+    /// schema is `pg_catalog`; of a domain, the names are those of its base type.
+    Type { oid: u32, schema: &'a str, name: &'a str },
+    /// A new row.
+    Insert { relation: u32, new: Tuple<'a> },
+    /// A changed row. The old one is there under FULL, and else, key only, where
+    /// the key changed or is stored out of line.
+    Update { relation: u32, old: Option<Old<'a>>, new: Tuple<'a> },
+    /// A removed row.
+    Delete { relation: u32, old: Old<'a> },
+    /// Tables emptied by one statement, `CASCADE` or `RESTART IDENTITY`.
+    Truncate { relations: Oids<'a>, cascade: bool, restart_identity: bool },
+    /// Of `pg_logical_emit_message`; one that is not transactional stands outside
+    /// `Begin` and `Commit`.
+    Message { transactional: bool, lsn: u64, prefix: &'a str, content: &'a [u8] },
+}
+
+impl Message<'_> {
+    /// Name of the variant in lower case.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Begin { .. } => "begin",
+            Self::Commit { .. } => "commit",
+            Self::Origin { .. } => "origin",
+            Self::Relation(_) => "relation",
+            Self::Type { .. } => "type",
+            Self::Insert { .. } => "insert",
+            Self::Update { .. } => "update",
+            Self::Delete { .. } => "delete",
+            Self::Truncate { .. } => "truncate",
+            Self::Message { .. } => "message",
+        }
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// The shape of a table. An empty schema is `pg_catalog`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation<'a> {
+    pub oid: u32,
+    pub schema: &'a str,
+    pub name: &'a str,
+    pub identity: ReplicaIdentity,
+    /// Those that are published, in the order of its tuples.
+    pub columns: Columns<'a>,
+}
+
+/// What is sent of old rows: the primary key, nothing, all columns, those of an
+/// index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaIdentity {
+    Default,
+    Nothing,
+    Full,
+    Index,
+}
+
+/// One column of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column<'a> {
+    /// Part of the replica identity; under FULL all are, under NOTHING none.
+    pub key: bool,
+    pub name: &'a str,
+    pub type_oid: u32,
+    /// `atttypmod`; -1 for none.
+    pub type_modifier: i32,
+}
+
+/// The columns of a [`Relation`], an iterator.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Columns<'a> {
+    rest: Reader<'a>,
+    left: u16,
+}
+
+impl Columns<'_> {
+    /// From here, leaving this one where it is.
+    #[must_use]
+    pub fn iter(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl<'a> Iterator for Columns<'a> {
+    type Item = Column<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        self.rest.column().ok()
+    }
+}
+
+impl fmt::Debug for Columns<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// The tables of a `Truncate`, an iterator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oids<'a> {
+    /// Four bytes each.
+    rest: &'a [u8],
+}
+
+impl Oids<'_> {
+    /// From here, leaving this one where it is.
+    #[must_use]
+    pub fn iter(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Iterator for Oids<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let (oid, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(u32::from_be_bytes(*oid))
+    }
+}
+
+/// A row before its change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Old<'a> {
+    /// The columns beside the replica identity are sent as null, whatever they are.
+    pub key_only: bool,
+    pub tuple: Tuple<'a>,
+}
+
+/// A row: one [`Datum`] for each column of its [`Relation`], as far as the
+/// sender keeps its word; the two are not compared here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Tuple<'a> {
+    rest: Reader<'a>,
+    len: u16,
+}
+
+impl<'a> Tuple<'a> {
+    /// How many columns.
+    #[must_use]
+    #[allow(dead_code, reason = "for whoever compares it with its relation")]
+    pub fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    /// Whether it has no columns; a table may.
+    #[must_use]
+    #[allow(dead_code, reason = "goes with `len`")]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The columns in order.
+    #[must_use]
+    pub fn iter(&self) -> Datums<'a> {
+        Datums { rest: self.rest, left: self.len }
+    }
+}
+
+impl fmt::Debug for Tuple<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// The columns of a [`Tuple`].
+#[derive(Clone)]
+pub struct Datums<'a> {
+    rest: Reader<'a>,
+    left: u16,
+}
+
+impl<'a> Iterator for Datums<'a> {
+    type Item = Datum<'a>;
+
+    fn next(&mut self) -> Option<Datum<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        self.rest.datum().ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left.into(), Some(self.left.into()))
+    }
+}
+
+impl ExactSizeIterator for Datums<'_> {}
+
+/// One value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Datum<'a> {
+    /// SQL NULL.
+    Null,
+    /// Stored out of line, not changed and not sent.
+    Unchanged,
+    /// As the type's output function prints it. In the client's encoding, which
+    /// nothing here checks: a database in `SQL_ASCII` holds any bytes.
+    Text(&'a [u8]),
+    /// As the type's send function does; only if `binary` was asked for.
+    Binary(&'a [u8]),
+}
+
+impl fmt::Debug for Datum<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("Null"),
+            Self::Unchanged => f.write_str("Unchanged"),
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
+        }
+    }
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// [`Malformed`] for anything but one whole message of protocol version 1:
+/// bytes missing or left over, tags or flags it does not have (those of
+/// streaming and of two-phase commit too), strings that are not UTF-8.
+pub fn decode(bytes: &[u8]) -> Result<Message<'_>> {
+    let mut r = Reader { tag: bytes.first().copied().unwrap_or(0), len: bytes.len(), rest: bytes };
+    let tag = r.u8("tag")?;
+    let message = match tag {
+        b'B' => Message::Begin { final_lsn: r.u64("final LSN")?, commit_time: r.i64("commit time")?, xid: r.u32("transaction id")? },
+        b'C' => {
+            r.flags("flags", 0)?;
+            Message::Commit { commit_lsn: r.u64("commit LSN")?, end_lsn: r.u64("end LSN")?, commit_time: r.i64("commit time")? }
+        }
+        b'O' => Message::Origin { commit_lsn: r.u64("commit LSN")?, name: r.string("origin")? },
+        b'R' => Message::Relation(r.relation()?),
+        b'Y' => Message::Type { oid: r.u32("type")?, schema: r.string("schema")?, name: r.string("type name")? },
+        b'I' => {
+            let relation = r.u32("relation")?;
+            r.new_tag()?;
+            Message::Insert { relation, new: r.tuple()? }
+        }
+        b'U' => {
+            let relation = r.u32("relation")?;
+            // Either the old row or the new one comes first.
+            let old = if r.rest.first() == Some(&b'N') { None } else { Some(r.old()?) };
+            r.new_tag()?;
+            Message::Update { relation, old, new: r.tuple()? }
+        }
+        b'D' => Message::Delete { relation: r.u32("relation")?, old: r.old()? },
+        b'T' => r.truncate()?,
+        b'M' => {
+            let transactional = r.flags("flags", 1)? == 1;
+            Message::Message { transactional, lsn: r.u64("LSN")?, prefix: r.string("prefix")?, content: r.counted("content")? }
+        }
+        unknown => return Err(Malformed { tag, what: "tag", offset: 0, fault: Fault::UnknownTag(unknown) }),
+    };
+    match r.rest.len() {
+        0 => Ok(message),
+        more => Err(r.error("end", r.rest, Fault::Trailing(more))),
+    }
+}
+
+/// What is left of a message, or of a part of one.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    tag: u8,
+    /// Length of the whole message.
+    len: usize,
+    rest: &'a [u8],
+}
+
+/// Where in a message a part stands does not matter.
+impl PartialEq for Reader<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.rest == other.rest
+    }
+}
+
+impl Eq for Reader<'_> {}
+
+impl<'a> Reader<'a> {
+    /// An error in what begins at `from`.
+    #[cold]
+    fn error(&self, what: &'static str, from: &[u8], fault: Fault) -> Malformed {
+        Malformed { tag: self.tag, what, offset: self.len.saturating_sub(from.len()), fault }
+    }
+
+    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N]> {
+        let (array, rest) = self.rest.split_first_chunk().ok_or_else(|| self.error(what, self.rest, Fault::Short))?;
+        self.rest = rest;
+        Ok(*array)
+    }
+
+    fn u8(&mut self, what: &'static str) -> Result<u8> {
+        self.array(what).map(u8::from_be_bytes)
+    }
+
+    /// Counts of columns; Postgres reads them unsigned too.
+    fn u16(&mut self, what: &'static str) -> Result<u16> {
+        self.array(what).map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self, what: &'static str) -> Result<u32> {
+        self.array(what).map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self, what: &'static str) -> Result<u64> {
+        self.array(what).map(u64::from_be_bytes)
+    }
+
+    fn i32(&mut self, what: &'static str) -> Result<i32> {
+        self.array(what).map(i32::from_be_bytes)
+    }
+
+    fn i64(&mut self, what: &'static str) -> Result<i64> {
+        self.array(what).map(i64::from_be_bytes)
+    }
+
+    /// A count or a length: an `Int32` that must not be negative.
+    fn size(&mut self, what: &'static str) -> Result<usize> {
+        let from = self.rest;
+        usize::try_from(self.i32(what)?).map_err(|_| self.error(what, from, Fault::Negative))
+    }
+
+    /// Flags, none but the known ones: one more may change what the rest means.
+    fn flags(&mut self, what: &'static str, known: u8) -> Result<u8> {
+        let from = self.rest;
+        let flags = self.u8(what)?;
+        if flags & !known == 0 { Ok(flags) } else { Err(self.error(what, from, Fault::UnknownFlags(flags))) }
+    }
+
+    fn take(&mut self, what: &'static str, len: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or_else(|| self.error(what, self.rest, Fault::Short))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// Bytes after their length.
+    fn counted(&mut self, what: &'static str) -> Result<&'a [u8]> {
+        let len = self.size(what)?;
+        self.take(what, len)
+    }
+
+    /// A string up to its zero byte.
+    fn string(&mut self, what: &'static str) -> Result<&'a str> {
+        let from = self.rest;
+        let len = from.iter().position(|b| *b == 0).ok_or_else(|| self.error(what, from, Fault::Short))?;
+        let text = self.take(what, len)?;
+        self.u8(what)?;
+        std::str::from_utf8(text).map_err(|_| self.error(what, from, Fault::NotUtf8))
+    }
+
+    /// A tag within the message, as what `known` makes of it.
+    fn tag<T>(&mut self, what: &'static str, known: impl FnOnce(u8) -> Option<T>) -> Result<T> {
+        let from = self.rest;
+        let tag = self.u8(what)?;
+        known(tag).ok_or_else(|| self.error(what, from, Fault::UnknownTag(tag)))
+    }
+
+    fn relation(&mut self) -> Result<Relation<'a>> {
+        let (oid, schema, name) = (self.u32("relation")?, self.string("schema")?, self.string("relation name")?);
+        let identity = self.tag("replica identity", |tag| match tag {
+            b'd' => Some(ReplicaIdentity::Default),
+            b'n' => Some(ReplicaIdentity::Nothing),
+            b'f' => Some(ReplicaIdentity::Full),
+            b'i' => Some(ReplicaIdentity::Index),
+            _ => None,
+        })?;
+        let left = self.u16("number of columns")?;
+        let start = self.rest;
+        for _ in 0..left {
+            self.column()?;
+        }
+        Ok(Relation { oid, schema, name, identity, columns: Columns { rest: self.since(start), left } })
+    }
+
+    fn column(&mut self) -> Result<Column<'a>> {
+        Ok(Column {
+            key: self.flags("flags of a column", 1)? == 1,
+            name: self.string("column name")?,
+            type_oid: self.u32("type of a column")?,
+            type_modifier: self.i32("type modifier")?,
+        })
+    }
+
+    fn truncate(&mut self) -> Result<Message<'a>> {
+        const CASCADE: u8 = 1;
+        const RESTART_IDENTITY: u8 = 2;
+        let count = self.size("number of relations")?;
+        let flags = self.flags("options", CASCADE | RESTART_IDENTITY)?;
+        // Saturated it is longer than any message.
+        let rest = self.take("relations", count.saturating_mul(4))?;
+        Ok(Message::Truncate { relations: Oids { rest }, cascade: flags & CASCADE != 0, restart_identity: flags & RESTART_IDENTITY != 0 })
+    }
+
+    fn new_tag(&mut self) -> Result<()> {
+        self.tag("new row", |tag| (tag == b'N').then_some(()))
+    }
+
+    fn old(&mut self) -> Result<Old<'a>> {
+        let key_only = self.tag("old row", |tag| match tag {
+            b'K' => Some(true),
+            b'O' => Some(false),
+            _ => None,
+        })?;
+        Ok(Old { key_only, tuple: self.tuple()? })
+    }
+
+    fn tuple(&mut self) -> Result<Tuple<'a>> {
+        let len = self.u16("number of columns")?;
+        let start = self.rest;
+        for _ in 0..len {
+            self.datum()?;
+        }
+        Ok(Tuple { rest: self.since(start), len })
+    }
+
+    fn datum(&mut self) -> Result<Datum<'a>> {
+        let datum = self.tag("value", |tag| match tag {
+            b'n' => Some(Datum::Null),
+            b'u' => Some(Datum::Unchanged),
+            b't' => Some(Datum::Text(&[])),
+            b'b' => Some(Datum::Binary(&[])),
+            _ => None,
+        })?;
+        Ok(match datum {
+            Datum::Text(_) => Datum::Text(self.counted("text value")?),
+            Datum::Binary(_) => Datum::Binary(self.counted("binary value")?),
+            other => other,
+        })
+    }
+
+    /// A reader of what was read since `start`.
+    fn since(&self, start: &'a [u8]) -> Self {
+        let read = start.len().saturating_sub(self.rest.len());
+        Self { rest: start.get(..read).unwrap_or_default(), ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests;
