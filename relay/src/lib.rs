@@ -13,4 +13,5 @@ pub mod progress;
 pub mod shutdown;
 pub mod sink;
 pub mod source;
+pub mod state;
 pub mod transform;

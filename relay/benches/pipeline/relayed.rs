@@ -133,6 +133,7 @@ fn config(url: &str, brokers: &str, topic: &str, redacted: Redacted) -> Result<C
         transforms: if redacted == Redacted::Wasm { vec![transform()?] } else { Vec::new() },
         sink,
         flow: Flow::default(),
+        state: Default::default(),
     };
     config.validate()?;
     Ok(config)

@@ -5,7 +5,8 @@ use crate::config::{CdcSource, Config, OutboxSource, Source};
 use crate::error::{Error, Kind, Result};
 use crate::source::cdc;
 use crate::source::outbox::{Table, TableName, audit, statements};
-use crate::source::postgres::{Target, classify};
+use crate::source::postgres::{Connection, Target, classify};
+use crate::state::Store;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -148,9 +149,35 @@ impl Init {
             for finding in cdc::findings(&connection.client, source).await? {
                 tracing::warn!("{finding}");
             }
+            if self.adopt_slot {
+                self.adopt(&connection, source).await?;
+            }
             let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
             tracing::info!(pipeline = name, slot = source.slot, publication = source.publication, at = %cdc::Lsn(slot.confirmed), "ready for `relay run`");
         }
+        Ok(())
+    }
+
+    /// Lets the pipeline begin where the slot stands, on this server.
+    async fn adopt(&self, connection: &Connection, source: &CdcSource) -> Result<()> {
+        let Some(path) = &self.config else { return Ok(()) };
+        let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
+        let identity = connection.identify().await?;
+        let store = Store::open(&Config::load(path)?)?;
+        let Some((system, timeline)) = identity else {
+            return Err(Error::new(Kind::DatabaseUnusable, "this user may not ask which server it is")
+                .remedy("grant it EXECUTE on pg_control_system() and pg_control_checkpoint()"));
+        };
+        let progress = cdc::Progress {
+            // The server keeps it unsigned.
+            system: system.cast_unsigned().to_string(),
+            timeline: timeline.cast_unsigned(),
+            slot: source.slot.clone(),
+            position: cdc::Lsn(slot.confirmed).to_string(),
+        };
+        store.load().await?;
+        progress.store(&store).await?;
+        tracing::info!(position = progress.position, state = store.place(), "the slot is adopted where it stands");
         Ok(())
     }
 

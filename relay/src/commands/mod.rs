@@ -7,7 +7,8 @@ pub mod run;
 
 use crate::cli::Flags;
 use crate::config::{
-    CdcSource, Config, CreateTopics, Delivery, FileSource, Flow, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, Transform, When,
+    CdcSource, Config, CreateTopics, Delivery, FileSource, Flow, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, State,
+    Transform, When,
 };
 use crate::error::{Error, Kind, Result};
 use std::path::Path;
@@ -45,6 +46,7 @@ fn from_flags(flags: &Flags) -> Result<Config> {
         transforms: Vec::new(),
         sink: read_sink(flags).ok_or_else(|| missing("the sink", "--brokers HOST:PORT, --stdout or --out FILE"))?,
         flow: Flow::default(),
+        state: State::default(),
     })
 }
 

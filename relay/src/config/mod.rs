@@ -40,6 +40,21 @@ pub struct Config {
     /// Queues, threads and time bounds.
     #[serde(default)]
     pub flow: Flow,
+    /// Where positions are remembered.
+    #[serde(default)]
+    pub state: State,
+}
+
+/// Where a pipeline that reads the log remembers what it needs to notice that
+/// something is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct State {
+    /// Topic; `relay.<name>.state` where left out. For a Kafka sink.
+    pub topic: Option<String>,
+    /// File, relative to the configuration file. For the other sinks; beside the
+    /// file that the sink writes where left out.
+    pub file: Option<PathBuf>,
 }
 
 /// Delivery guarantee.
@@ -140,6 +155,9 @@ impl Config {
         {
             *path = base.join(&*path);
         }
+        if let Some(path) = &mut config.state.file {
+            *path = base.join(&*path);
+        }
         config.validate()?;
         Ok(config)
     }
@@ -156,6 +174,7 @@ impl Config {
             transforms: Vec::new(),
             sink: Sink::Stdout(LinesSink::new(None)),
             flow: Flow::default(),
+            state: State::default(),
         }
     }
 

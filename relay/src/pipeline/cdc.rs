@@ -4,9 +4,10 @@ use super::{End, Pipeline, conclude};
 use crate::config::CdcSource;
 use crate::error::{Error, Result};
 use crate::source::Intake;
-use crate::source::cdc::{Lsn, Reader, Slot, findings, missing};
+use crate::source::cdc::{Reader, findings};
 use crate::source::outbox::lock;
 use crate::source::postgres::{Connection, Target};
+use crate::state::Store;
 use std::sync::Arc;
 
 impl Pipeline<'_> {
@@ -15,16 +16,20 @@ impl Pipeline<'_> {
         let application = format!("relay/{}", self.config.name);
         let target = Target::parse(&source.url, &application, source.statement_timeout, source.connect_timeout)?;
         let located = |e: Error| e.at("source", "cdc").at("slot", &source.slot);
+        let store = Arc::new(Store::open(self.config)?);
+        if matches!(*store, Store::Nowhere) {
+            tracing::debug!("no state: a slot that somebody moves is not noticed; set state.file");
+        }
         // Where the log ended when the first session began.
         let mut until = None;
-        self.persist(async || self.cdc_session(source, &target, &mut until).await.map_err(located)).await
+        self.persist(async || self.cdc_session(source, &target, &store, &mut until).await.map_err(located)).await
     }
 
-    async fn cdc_session(&self, source: &CdcSource, target: &Target, until: &mut Option<u64>) -> Result<End> {
+    async fn cdc_session(&self, source: &CdcSource, target: &Target, store: &Arc<Store>, until: &mut Option<u64>) -> Result<End> {
         let open = async {
             let control = self.open_cdc(source, target).await?;
             let session = self.session().await?;
-            let reader = Reader::start(control, target, source, Arc::clone(&session.ledger)).await?;
+            let reader = Reader::start(control, target, source, Arc::clone(&session.ledger), Arc::clone(store)).await?;
             if self.options.until_drained && until.is_none() {
                 *until = Some(reader.newest().await?);
             }
@@ -53,17 +58,14 @@ impl Pipeline<'_> {
         conclude(&ledger, ended?, drained, self.options.until_drained)
     }
 
-    /// Connects, takes the lock, looks at slot and publication.
+    /// Connects, takes the lock, looks at the publication.
     async fn open_cdc(&self, source: &CdcSource, target: &Target) -> Result<Connection> {
         let control = target.connect().await?;
         self.same_server(control.identify().await?)?;
         lock::acquire(&control, &self.config.name, None, source.takeover_delay).await?;
-        let slot = Slot::find(&control.client, &source.slot).await?.ok_or_else(|| missing(&source.slot))?;
-        slot.usable(&source.slot, target.database())?;
         for finding in findings(&control.client, source).await? {
             tracing::warn!("{finding}");
         }
-        tracing::debug!(confirmed = %Lsn(slot.confirmed), current = %Lsn(slot.current), kept = slot.kept, "slot");
         Ok(control)
     }
 }

@@ -189,6 +189,7 @@ async fn outbox(stage: &Stage<'_>, prefix: &str) -> Result<()> {
         transforms: vec![transform(stage, "redact", &fields, &[]), transform(stage, "route", &routes, std::slice::from_ref(&moved))],
         sink: Sink::Kafka(Box::new(kafka)),
         flow: Flow::default(),
+        state: Default::default(),
     };
     config.validate()?;
     let (_trigger, shutdown) = Shutdown::channel();

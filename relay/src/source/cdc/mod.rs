@@ -7,6 +7,7 @@ mod ddl;
 mod message;
 mod outbox;
 mod pgoutput;
+mod progress;
 mod relation;
 mod rows;
 mod slot;
@@ -14,5 +15,6 @@ mod stream;
 mod value;
 
 pub use ddl::statements;
+pub use progress::Progress;
 pub use slot::{Lsn, Slot, findings, missing};
 pub use stream::Reader;

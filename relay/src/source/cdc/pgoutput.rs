@@ -222,7 +222,6 @@ pub struct Tuple<'a> {
 impl<'a> Tuple<'a> {
     /// How many columns.
     #[must_use]
-    #[allow(dead_code, reason = "for whoever compares it with its relation")]
     pub fn len(&self) -> usize {
         self.len.into()
     }

@@ -93,6 +93,16 @@ impl Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lsn(pub u64);
 
+impl Lsn {
+    /// Reads `16/B374D848`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (high, low) = text.split_once('/')?;
+        let part = |text| u64::from_str_radix(text, 16).ok().filter(|n| *n <= 0xffff_ffff);
+        Some(Self((part(high)? << 32) | part(low)?))
+    }
+}
+
 impl std::fmt::Display for Lsn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xffff_ffff)

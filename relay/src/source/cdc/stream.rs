@@ -4,6 +4,7 @@
 use super::message;
 use super::outbox::Layout;
 use super::pgoutput::{self, Message};
+use super::progress::{Progress, Recorder};
 use super::relation::{Role, Table, full_name, lacks_key, type_row};
 use super::rows::{Change, Encoder, Place};
 use super::slot::{Lsn, Slot, missing};
@@ -14,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Operation, POSTGRES_EPOCH, Position};
 use crate::source::postgres::{Connection, Target, classify, stream_error};
 use crate::source::{Intake, lane_of};
+use crate::state::Store;
 use bytes::Bytes;
 use pgwire_replication::{PgWireError, ReplicationClient, ReplicationEvent};
 use std::collections::HashMap;
@@ -56,26 +58,45 @@ pub struct Reader {
     /// Everything of the stream before is handed over.
     read: u64,
     acknowledged: u64,
+    recorder: Recorder,
     inspected: Instant,
     warned: bool,
     updates: u64,
 }
 
 impl Reader {
-    /// Starts the stream where the slot stands.
+    /// Starts the stream where the pipeline stands: at what is remembered as
+    /// published, else where the slot is.
     ///
     /// # Errors
-    /// When the server refuses.
-    pub async fn start(control: Connection, target: &Target, source: &CdcSource, ledger: Arc<Ledger>) -> Result<Self> {
+    /// When the server refuses, or is not the one that was published from.
+    pub async fn start(control: Connection, target: &Target, source: &CdcSource, ledger: Arc<Ledger>, store: Arc<Store>) -> Result<Self> {
+        let found = Slot::find(&control.client, &source.slot).await?.ok_or_else(|| missing(&source.slot))?;
+        found.usable(&source.slot, target.database())?;
+        let known = Progress::find(&store.load().await?)?;
         let config = target
             .replication(&source.slot, &source.publication)
             .with_status_interval(source.status_interval)
             .with_wakeup_interval(source.status_interval)
-            .with_buffer_size(source.read_ahead);
+            .with_buffer_size(source.read_ahead)
+            .with_start_lsn(known.as_ref().map_or(0, Progress::lsn).max(found.confirmed).into());
         let failed = |e| stream_error(e, "cannot start the replication stream").at("slot", &source.slot);
-        let mut client = ReplicationClient::connect(config).await.map_err(failed)?;
+        let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
+        let server = client.identify_system().await.map_err(failed)?;
+        if let Some(known) = &known {
+            known.continues(&server.system_id, server.timeline, &found).map_err(|e| e.at("state", store.place()))?;
+        }
+        let progress = Progress {
+            position: known.map_or_else(|| Lsn(found.confirmed).to_string(), |known| known.position),
+            system: server.system_id,
+            timeline: server.timeline,
+            slot: source.slot.clone(),
+        };
+        progress.store(&store).await?;
+        client.start().await.map_err(failed)?;
         client.wait_started().await.map_err(failed)?;
         Ok(Self {
+            recorder: Recorder::start(store, progress, source.status_interval),
             client,
             control,
             encoder: Encoder::new(&source.rows, target.database()),
@@ -332,6 +353,9 @@ impl Reader {
     /// Tells the server what is done; looks at the slot now and then.
     async fn tick(&mut self) -> Result<()> {
         self.acknowledge();
+        if let Some(error) = self.recorder.failure().await {
+            return Err(error);
+        }
         if self.control.client.is_closed() {
             return Err(Error::new(Kind::DatabaseUnavailable, "the session that holds the pipeline's lock ended")
                 .remedy("the relay reconnects by itself"));
@@ -346,10 +370,13 @@ impl Reader {
     fn acknowledge(&mut self) {
         // In the middle of a transaction this is its commit record's start:
         // the whole of it comes again.
-        let (_, head) = self.ledger.take_done();
-        if let Some(head) = head.filter(|head| head.commit > self.acknowledged) {
-            self.acknowledged = head.commit;
-            self.client.update_applied_lsn(head.commit.into());
+        if let (_, Some(head)) = self.ledger.take_done() {
+            self.recorder.want(head.commit);
+        }
+        let stored = self.recorder.stored();
+        if stored > self.acknowledged {
+            self.acknowledged = stored;
+            self.client.update_applied_lsn(stored.into());
         }
     }
 
@@ -381,14 +408,18 @@ impl Reader {
 
     /// Tells the server for the last time and ends the session.
     pub async fn finish(mut self) {
-        self.acknowledge();
-        let deadline = Instant::now() + self.source.status_interval * 2 + ACKNOWLEDGE;
+        // The recorder may rest for one interval, the session for another.
+        let deadline = Instant::now() + self.source.status_interval * 3;
         let metrics = self.client.metrics();
-        while self.acknowledged > 0
-            && metrics.last_applied_lsn().as_u64() < self.acknowledged
-            && self.client.is_running()
-            && Instant::now() < deadline
-        {
+        let (_, head) = self.ledger.take_done();
+        let head = head.map_or(0, |head| head.commit);
+        loop {
+            self.acknowledge();
+            let told = metrics.last_applied_lsn().as_u64() >= self.acknowledged;
+            let done = self.acknowledged >= head && told;
+            if done || !self.client.is_running() || self.recorder.failure().await.is_some() || Instant::now() >= deadline {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.client.stop();

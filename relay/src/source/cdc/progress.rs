@@ -1,0 +1,175 @@
+//! How far the pipeline is published, remembered outside the server before the
+//! server is told: only so can a slot that somebody moved be noticed.
+
+use super::slot::{Lsn, Slot};
+use crate::error::{Error, Kind, Result};
+use crate::state::{Records, Store, read};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Key of the record.
+const KEY: &str = "source";
+
+/// Which log is read, and how far it is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The server's system identifier, in decimal.
+    pub system: String,
+    /// Its timeline.
+    pub timeline: u32,
+    /// The slot.
+    pub slot: String,
+    /// Everything before is published, as Postgres writes positions.
+    pub position: String,
+}
+
+impl Progress {
+    /// What is remembered, if anything is.
+    ///
+    /// # Errors
+    /// `Config` for a record of another version.
+    pub fn find(records: &Records) -> Result<Option<Self>> {
+        read(records, KEY)
+    }
+
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn store(&self, store: &Store) -> Result<()> {
+        store.put(KEY, self).await
+    }
+
+    /// The position as a number; 0 if it is none.
+    #[must_use]
+    pub fn lsn(&self) -> u64 {
+        Lsn::parse(&self.position).map_or(0, |lsn| lsn.0)
+    }
+
+    /// Whether server and slot are those that were published from.
+    ///
+    /// # Errors
+    /// `ServerChanged`, `ServerBehind` or `SlotAhead`.
+    pub fn continues(&self, system: &str, timeline: u32, slot: &Slot) -> Result<()> {
+        let adopt = "relay init --cdc --adopt-slot";
+        if self.system != system || self.timeline != timeline {
+            let what = format!(
+                "another server answers: system {} timeline {} was read, this is system {system} timeline {timeline}",
+                self.system, self.timeline
+            );
+            return Err(Error::new(Kind::ServerChanged, what)
+                .remedy(format!("make sure that it has every commit of the old one, then go on with `{adopt}`")));
+        }
+        let published = self.lsn();
+        if slot.current < published {
+            return Err(Error::new(
+                Kind::ServerBehind,
+                format!("the server's log ends at {}, before what is published", Lsn(slot.current)),
+            )
+            .at("published", &self.position)
+            .remedy(format!("it was restored or failed over: events were published that it does not know; go on with `{adopt}`")));
+        }
+        if slot.confirmed > published {
+            return Err(Error::new(Kind::SlotAhead, format!("the slot stands at {}, beyond what is published", Lsn(slot.confirmed)))
+                .at("published", &self.position)
+                .remedy(format!("somebody read, advanced or recreated it: read the tables again, then go on with `{adopt}`")));
+        }
+        Ok(())
+    }
+}
+
+/// Remembers positions in a task of its own, the newest one each time.
+pub(super) struct Recorder {
+    wanted: watch::Sender<u64>,
+    stored: Arc<AtomicU64>,
+    task: JoinHandle<Error>,
+}
+
+impl Recorder {
+    pub(super) fn start(store: Arc<Store>, mut progress: Progress, interval: Duration) -> Self {
+        let (wanted, mut positions) = watch::channel(0);
+        let stored = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&stored);
+        let task = tokio::spawn(async move {
+            loop {
+                if positions.changed().await.is_err() {
+                    return Error::new(Kind::Interrupted, "the session ended");
+                }
+                let position = *positions.borrow_and_update();
+                progress.position = Lsn(position).to_string();
+                if let Err(error) = progress.store(&store).await {
+                    return error;
+                }
+                told.store(position, Ordering::Release);
+                tokio::time::sleep(interval).await;
+            }
+        });
+        Self { wanted, stored, task }
+    }
+
+    /// Asks for a position to be remembered.
+    pub(super) fn want(&self, position: u64) {
+        self.wanted.send_if_modified(|wanted| {
+            let newer = position > *wanted;
+            *wanted = (*wanted).max(position);
+            newer
+        });
+    }
+
+    /// What is remembered durably.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Acquire)
+    }
+
+    /// The failure that ended it.
+    pub(super) async fn failure(&mut self) -> Option<Error> {
+        if !self.task.is_finished() {
+            return None;
+        }
+        Some((&mut self.task).await.unwrap_or_else(|e| Error::new(Kind::Internal, "the task that remembers positions failed").cause(e)))
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(confirmed: u64, current: u64) -> Slot {
+        Slot {
+            plugin: "pgoutput".into(),
+            database: "d".into(),
+            active_pid: None,
+            wal_status: None,
+            invalidation: None,
+            confirmed,
+            kept: 0,
+            safe: None,
+            failover: false,
+            current,
+        }
+    }
+
+    #[test]
+    fn each_way_to_lose_events_has_its_error() {
+        let known = Progress { system: "1".into(), timeline: 1, slot: "s".into(), position: "1/10".into() };
+        let published = 0x1_0000_0010;
+        let kind = |system, timeline, slot: Slot| known.continues(system, timeline, &slot).err().map(|e| e.kind());
+        assert_eq!(kind("1", 1, slot(published, published)), None);
+        // The server did not hear of the last positions, or has gone on.
+        assert_eq!(kind("1", 1, slot(5, published + 5)), None);
+        assert_eq!(kind("2", 1, slot(5, published)), Some(Kind::ServerChanged));
+        assert_eq!(kind("1", 2, slot(5, published)), Some(Kind::ServerChanged));
+        assert_eq!(kind("1", 1, slot(5, published - 1)), Some(Kind::ServerBehind));
+        assert_eq!(kind("1", 1, slot(published + 1, published + 1)), Some(Kind::SlotAhead));
+    }
+}
