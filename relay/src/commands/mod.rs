@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod init;
 pub mod run;
+pub mod snapshot;
 
 use crate::cli::Flags;
 use crate::config::{

@@ -38,6 +38,12 @@ pub struct CdcSource {
     /// How row changes become events.
     #[serde(default)]
     pub rows: Rows,
+    /// Which tables are read as they are, beside the changes.
+    #[serde(default)]
+    pub snapshot: SnapshotMode,
+    /// Tables that are not, as patterns.
+    #[serde(default)]
+    pub snapshot_exclude: Vec<String>,
     /// What the content of a logical message is.
     #[serde(default)]
     pub message_format: MessageFormat,
@@ -181,6 +187,19 @@ pub enum Truncate {
     Emit,
 }
 
+/// See [`CdcSource::snapshot`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotMode {
+    /// None; `relay snapshot --table` takes one later.
+    #[default]
+    None,
+    /// Each table once, when it is first captured.
+    Initial,
+    /// Each table once, and then the end.
+    Only,
+}
+
 /// See [`CdcSource::message_format`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -217,6 +236,8 @@ impl Default for CdcSource {
             messages: Vec::new(),
             router: Router::default(),
             rows: Rows::default(),
+            snapshot: SnapshotMode::None,
+            snapshot_exclude: Vec::new(),
             message_format: MessageFormat::default(),
             status_interval: default_status_interval(),
             read_ahead: default_read_ahead(),

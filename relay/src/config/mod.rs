@@ -8,7 +8,9 @@ mod sink;
 mod source;
 
 pub(crate) use cdc::matches;
-pub use cdc::{CdcSource, ColumnFilter, Int8, MessageFormat, Numeric, OnUpdate, Place, Placement, Router, RowFormat, Rows, Truncate};
+pub use cdc::{
+    CdcSource, ColumnFilter, Int8, MessageFormat, Numeric, OnUpdate, Place, Placement, Router, RowFormat, Rows, SnapshotMode, Truncate,
+};
 pub use limits::{Flow, LANES, Limits};
 pub(crate) use sink::GUARANTEED;
 pub use sink::{CreateTopics, KafkaSink, LinesSink, Sink};

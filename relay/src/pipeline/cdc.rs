@@ -1,7 +1,7 @@
 //! Sessions of change data capture.
 
 use super::{End, Pipeline, conclude};
-use crate::config::CdcSource;
+use crate::config::{CdcSource, SnapshotMode};
 use crate::error::{Error, Result};
 use crate::source::Intake;
 use crate::source::cdc::{Reader, findings};
@@ -30,8 +30,12 @@ impl Pipeline<'_> {
             let control = self.open_cdc(source, target).await?;
             let session = self.session().await?;
             let reader = Reader::start(control, target, source, Arc::clone(&session.ledger), Arc::clone(store)).await?;
-            if self.options.until_drained && until.is_none() {
-                *until = Some(reader.newest().await?);
+            if until.is_none() {
+                *until = match source.snapshot {
+                    SnapshotMode::Only => Some(0),
+                    _ if self.options.until_drained => Some(reader.newest().await?),
+                    _ => None,
+                };
             }
             Ok((reader, session))
         };

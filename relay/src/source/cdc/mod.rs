@@ -10,11 +10,13 @@ mod pgoutput;
 mod progress;
 mod relation;
 mod rows;
+mod scan;
 mod slot;
+mod snapshot;
 mod stream;
 mod value;
 
 pub use ddl::statements;
 pub use progress::Progress;
-pub use slot::{Lsn, Slot, findings, missing};
-pub use stream::Reader;
+pub use slot::{Lsn, Published, Slot, findings, missing, published};
+pub use stream::{Reader, request};

@@ -138,8 +138,18 @@ impl Encoder {
         })
     }
 
+    /// The keys that a change touches.
+    pub(super) fn keys(&self, table: &Table, change: &Change<'_>) -> Result<Vec<Bytes>> {
+        let old = change.old.as_ref().map(|old| &old.tuple);
+        let mut keys = Vec::new();
+        for (tuple, fallback) in change.new.iter().map(|new| (new, old)).chain(old.map(|old| (old, None))) {
+            keys.extend(self.key(table, tuple, fallback)?);
+        }
+        Ok(keys)
+    }
+
     /// The key's columns as a JSON object; none where the table has no key.
-    fn key(&self, table: &Table, tuple: &Tuple<'_>, fallback: Option<&Tuple<'_>>) -> Result<Option<Bytes>> {
+    pub(super) fn key(&self, table: &Table, tuple: &Tuple<'_>, fallback: Option<&Tuple<'_>>) -> Result<Option<Bytes>> {
         if !table.columns.iter().any(|c| c.key) {
             return Ok(None);
         }

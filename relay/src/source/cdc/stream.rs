@@ -1,14 +1,20 @@
 //! The stream: messages of the walsender in the order of commit, each change
 //! with its position, handed to the lanes; and what is done, told to the server.
 
+mod acknowledge;
+mod snapshots;
+
+pub use snapshots::request;
+
 use super::message;
-use super::outbox::Layout;
 use super::pgoutput::{self, Message};
 use super::progress::{Progress, Recorder};
-use super::relation::{Role, Table, full_name, lacks_key, type_row};
+use super::relation::{Role, Table, describe};
 use super::rows::{Change, Encoder, Place};
+use super::scan::ScanProgress;
 use super::slot::{Lsn, Slot, missing};
-use super::value::{Catalog, Kind as ValueKind, LOOKUP};
+use super::snapshot::{PREFIX, Snapshots};
+use super::value::Catalog;
 use crate::checkpoint::Ledger;
 use crate::config::{CdcSource, OnUpdate, Truncate};
 use crate::error::{Error, Kind, Result};
@@ -18,7 +24,7 @@ use crate::source::{Intake, lane_of};
 use crate::state::Store;
 use bytes::Bytes;
 use pgwire_replication::{PgWireError, ReplicationClient, ReplicationEvent};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -30,9 +36,6 @@ const ACKNOWLEDGE: Duration = Duration::from_millis(100);
 
 /// Changes between two looks at the clock while there is no pause.
 const BREATH: u32 = 1024;
-
-/// How often the slot is looked at: enough to warn in time.
-const INSPECT: Duration = Duration::from_secs(10);
 
 /// The transaction whose changes come now.
 struct Transaction {
@@ -62,6 +65,11 @@ pub struct Reader {
     inspected: Instant,
     warned: bool,
     updates: u64,
+    target: Target,
+    store: Arc<Store>,
+    snapshots: Snapshots,
+    /// What is to be remembered of snapshots once the window's head is there.
+    chunks: VecDeque<(Position, String, ScanProgress)>,
 }
 
 impl Reader {
@@ -73,7 +81,8 @@ impl Reader {
     pub async fn start(control: Connection, target: &Target, source: &CdcSource, ledger: Arc<Ledger>, store: Arc<Store>) -> Result<Self> {
         let found = Slot::find(&control.client, &source.slot).await?.ok_or_else(|| missing(&source.slot))?;
         found.usable(&source.slot, target.database())?;
-        let known = Progress::find(&store.load().await?)?;
+        let records = store.load().await?;
+        let known = Progress::find(&records)?;
         let config = target
             .replication(&source.slot, &source.publication)
             .with_status_interval(source.status_interval)
@@ -95,8 +104,8 @@ impl Reader {
         progress.store(&store).await?;
         client.start().await.map_err(failed)?;
         client.wait_started().await.map_err(failed)?;
-        Ok(Self {
-            recorder: Recorder::start(store, progress, source.status_interval),
+        let mut reader = Self {
+            recorder: Recorder::start(Arc::clone(&store), progress, source.status_interval),
             client,
             control,
             encoder: Encoder::new(&source.rows, target.database()),
@@ -110,7 +119,13 @@ impl Reader {
             inspected: Instant::now(),
             warned: false,
             updates: 0,
-        })
+            target: target.clone(),
+            store,
+            snapshots: Snapshots::new(),
+            chunks: VecDeque::new(),
+        };
+        reader.resume_snapshots(&records).await?;
+        Ok(reader)
     }
 
     /// The server's newest position.
@@ -120,13 +135,17 @@ impl Reader {
         Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0))
     }
 
-    /// Reads for ever, or until everything before `until` is handed over.
+    /// Reads for ever, or until everything before `until`, and every snapshot, is
+    /// handed over.
     ///
     /// # Errors
     /// When the stream ends or a change cannot be read.
     pub async fn run(&mut self, intake: &mut Intake<'_>, until: Option<u64>) -> Result<()> {
         let mut breath = 0;
-        while until.is_none_or(|until| self.read < until) {
+        while until.is_none_or(|until| self.read < until || !self.snapshots.is_done()) {
+            if self.transaction.is_none() && self.snapshots.wants_chunk() {
+                self.read_chunk().await?;
+            }
             let event = match self.ready().await {
                 Some(event) => event,
                 None => {
@@ -172,6 +191,7 @@ impl Reader {
         match event {
             ReplicationEvent::Begin { final_lsn, xid, commit_time_micros } => {
                 let time = commit_time_micros.saturating_add(POSTGRES_EPOCH);
+                self.snapshots.deliver(xid);
                 self.transaction = Some(Transaction { commit: final_lsn.as_u64(), time, xid, ordinal: 0 });
             }
             ReplicationEvent::Commit { end_lsn, .. } => {
@@ -225,6 +245,13 @@ impl Reader {
         if tuples.into_iter().any(|tuple| tuple.len() != table.columns.len()) {
             return Err(protocol("a row as wide as its table is not"));
         }
+        if let Some(scan) = self.snapshots.reading()
+            && scan.name() == &*table.name
+        {
+            for key in self.encoder.keys(table, &change)? {
+                self.snapshots.touch(place.xid, &key);
+            }
+        }
         let mut events = match &table.role {
             Role::Ignored => return Ok(()),
             Role::Rows => self.encoder.events(table, &change, place)?,
@@ -248,6 +275,9 @@ impl Reader {
     async fn truncate(&mut self, relation: u32, intake: &mut Intake<'_>) -> Result<()> {
         let place = self.place()?;
         let table = self.tables.get(&relation).ok_or_else(|| protocol("a truncation of a table that was not described"))?;
+        if self.snapshots.reading().is_some_and(|scan| scan.name() == &*table.name) {
+            self.snapshots.truncate(place.xid);
+        }
         if !matches!(table.role, Role::Rows) {
             return Ok(());
         }
@@ -283,6 +313,9 @@ impl Reader {
     async fn message(&mut self, transactional: bool, lsn: u64, prefix: &str, content: Bytes, intake: &mut Intake<'_>) -> Result<()> {
         let (position, time) = if transactional {
             let place = self.place()?;
+            if prefix.strip_prefix(PREFIX) == Some(&self.source.slot) {
+                return self.own_message(&content, place, intake).await;
+            }
             (place.position, place.time)
         } else {
             (Position { commit: lsn, index: 0 }, self.now())
@@ -305,34 +338,12 @@ impl Reader {
     }
 
     async fn describe(&mut self, relation: &pgoutput::Relation<'_>) -> Result<()> {
-        let name = full_name(relation);
-        let unknown: Vec<u32> = relation.columns.iter().map(|c| c.type_oid).filter(|oid| self.catalog.kind(*oid).is_none()).collect();
-        if !unknown.is_empty() {
-            let rows = self.control.client.query(LOOKUP, &[&unknown]).await.map_err(|e| classify(e, "cannot look up types"))?;
-            self.catalog.extend(rows.iter().map(type_row));
-        }
-        let key = if lacks_key(relation.identity) { Some(self.primary_key(relation).await?) } else { None };
-        let kind = |oid| self.catalog.kind(oid).unwrap_or(ValueKind::Text);
-        let mut table = Table::new(relation, &self.source, kind, key.as_deref());
-        table.role = if self.source.outbox_name().as_deref() == Some(&name) {
-            Role::Outbox(Box::new(Layout::new(&name, &table.columns, &self.source.router)?))
-        } else if self.source.captures(&name) {
-            Role::Rows
-        } else {
-            Role::Ignored
-        };
+        let table = describe(&self.control.client, &mut self.catalog, &self.source, relation).await?;
         if matches!(table.role, Role::Rows) && !table.columns.iter().any(|c| c.key) {
-            tracing::warn!(table = name, "the table has no key: its events go without one, in order with each other");
+            tracing::warn!(table = &*table.name, "the table has no key: its events go without one, in order with each other");
         }
         self.tables.insert(relation.oid, table);
         Ok(())
-    }
-
-    async fn primary_key(&self, relation: &pgoutput::Relation<'_>) -> Result<Vec<String>> {
-        let sql = "SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) \
-                   WHERE i.indrelid = $1 AND i.indisprimary";
-        let rows = self.control.client.query(sql, &[&relation.oid]).await.map_err(|e| classify(e, "cannot look up a primary key"))?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     async fn admit(&mut self, mut event: Event, intake: &mut Intake<'_>) -> Result<()> {
@@ -348,81 +359,6 @@ impl Reader {
             self.tick().await?;
         }
         Ok(())
-    }
-
-    /// Tells the server what is done; looks at the slot now and then.
-    async fn tick(&mut self) -> Result<()> {
-        self.acknowledge();
-        if let Some(error) = self.recorder.failure().await {
-            return Err(error);
-        }
-        if self.control.client.is_closed() {
-            return Err(Error::new(Kind::DatabaseUnavailable, "the session that holds the pipeline's lock ended")
-                .remedy("the relay reconnects by itself"));
-        }
-        if self.inspected.elapsed() >= INSPECT {
-            self.inspected = Instant::now();
-            self.inspect().await?;
-        }
-        Ok(())
-    }
-
-    fn acknowledge(&mut self) {
-        // In the middle of a transaction this is its commit record's start:
-        // the whole of it comes again.
-        if let (_, Some(head)) = self.ledger.take_done() {
-            self.recorder.want(head.commit);
-        }
-        let stored = self.recorder.stored();
-        if stored > self.acknowledged {
-            self.acknowledged = stored;
-            self.client.update_applied_lsn(stored.into());
-        }
-    }
-
-    async fn inspect(&mut self) -> Result<()> {
-        let slot = Slot::find(&self.control.client, &self.source.slot).await?.ok_or_else(|| missing(&self.source.slot))?;
-        let at_risk = slot.safe.is_some_and(|safe| {
-            let limit = safe.saturating_add(slot.kept).max(1);
-            slot.kept.saturating_mul(100) / limit >= i64::from(self.source.wal_warning_percent)
-        });
-        if at_risk && !self.warned {
-            tracing::warn!(
-                slot = self.source.slot,
-                kept_bytes = slot.kept,
-                left_bytes = slot.safe.unwrap_or(0),
-                "the server keeps much WAL for this slot; when max_slot_wal_keep_size is reached it invalidates the slot"
-            );
-        }
-        self.warned = at_risk;
-        Ok(())
-    }
-
-    /// Goes on telling the server what is done, without reading on, for ever.
-    pub async fn acknowledge_on(&mut self) -> Result<()> {
-        loop {
-            self.tick().await?;
-            tokio::time::sleep(ACKNOWLEDGE).await;
-        }
-    }
-
-    /// Tells the server for the last time and ends the session.
-    pub async fn finish(mut self) {
-        // The recorder may rest for one interval, the session for another.
-        let deadline = Instant::now() + self.source.status_interval * 3;
-        let metrics = self.client.metrics();
-        let (_, head) = self.ledger.take_done();
-        let head = head.map_or(0, |head| head.commit);
-        loop {
-            self.acknowledge();
-            let told = metrics.last_applied_lsn().as_u64() >= self.acknowledged;
-            let done = self.acknowledged >= head && told;
-            if done || !self.client.is_running() || self.recorder.failure().await.is_some() || Instant::now() >= deadline {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        self.client.stop();
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) use audit::refuse;
 pub use audit::{Finding, audit};
 pub use ddl::statements;
 pub use poll::{Backlog, Reader};
+pub(crate) use table::quote;
 pub use table::{Table, TableName};
 
 use rangemap::RangeInclusiveSet;

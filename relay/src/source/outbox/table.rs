@@ -43,7 +43,7 @@ impl fmt::Display for TableName {
 }
 
 /// An identifier quoted for SQL.
-pub(super) fn quote(name: &str) -> String {
+pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -2,6 +2,7 @@
 
 use super::errors::classify;
 use super::password;
+use super::replication::PRINTING;
 use super::tls::{self, SslMode};
 use crate::error::{Context as _, Error, Kind, Result};
 use std::path::PathBuf;
@@ -117,6 +118,17 @@ impl Target {
 
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Opens a session that prints values as the replication stream does.
+    ///
+    /// # Errors
+    /// As [`Target::connect`].
+    pub async fn connect_printing(&self) -> Result<Connection> {
+        let mut target = self.clone();
+        let options = self.config.get_options().unwrap_or_default();
+        target.config.options(format!("{options} {PRINTING}"));
+        target.connect().await
     }
 
     /// Opens a session and drives it in a task of its own.

@@ -9,7 +9,7 @@ use pgwire_replication::{PgWireError, ReplicationConfig, SslMode as Mode, TlsCon
 use tokio_postgres::error::SqlState;
 
 /// Settings under which values are printed as `source::cdc::value` reads them.
-const SESSION: &str = "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex -c extra_float_digits=1";
+pub(super) const PRINTING: &str = "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex -c extra_float_digits=1";
 
 impl Target {
     /// How to open a replication session on the same server, as the same user.
@@ -33,7 +33,7 @@ impl Target {
         ReplicationConfig::new(&address.host, &address.user, &address.password, &address.database, slot, quoted)
             .with_port(address.port)
             .with_tls(tls)
-            .with_options(SESSION)
+            .with_options(PRINTING)
             .with_application_name(&address.application)
     }
 }

@@ -1,0 +1,95 @@
+//! The other direction of the stream: what is done, remembered and then told to
+//! the server, and an eye on the slot.
+
+use super::{ACKNOWLEDGE, Reader};
+use crate::error::{Error, Kind, Result};
+use crate::event::Position;
+use crate::source::cdc::slot::{Slot, missing};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often the slot is looked at: enough to warn in time.
+const INSPECT: Duration = Duration::from_secs(10);
+
+impl Reader {
+    /// Tells the server what is done; looks at the slot now and then.
+    pub(super) async fn tick(&mut self) -> Result<()> {
+        let head = self.acknowledge();
+        self.record_chunks(head).await?;
+        if let Some(error) = self.recorder.failure().await {
+            return Err(error);
+        }
+        if self.control.client.is_closed() {
+            return Err(Error::new(Kind::DatabaseUnavailable, "the session that holds the pipeline's lock ended")
+                .remedy("the relay reconnects by itself"));
+        }
+        if self.inspected.elapsed() >= INSPECT {
+            self.inspected = Instant::now();
+            self.inspect().await?;
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self) -> Option<Position> {
+        // In the middle of a transaction this is its commit record's start:
+        // the whole of it comes again.
+        let (_, head) = self.ledger.take_done();
+        if let Some(head) = head {
+            self.recorder.want(head.commit);
+        }
+        let stored = self.recorder.stored();
+        if stored > self.acknowledged {
+            self.acknowledged = stored;
+            self.client.update_applied_lsn(stored.into());
+        }
+        head
+    }
+
+    async fn inspect(&mut self) -> Result<()> {
+        let slot = Slot::find(&self.control.client, &self.source.slot).await?.ok_or_else(|| missing(&self.source.slot))?;
+        let at_risk = slot.safe.is_some_and(|safe| {
+            let limit = safe.saturating_add(slot.kept).max(1);
+            slot.kept.saturating_mul(100) / limit >= i64::from(self.source.wal_warning_percent)
+        });
+        if at_risk && !self.warned {
+            tracing::warn!(
+                slot = self.source.slot,
+                kept_bytes = slot.kept,
+                left_bytes = slot.safe.unwrap_or(0),
+                "the server keeps much WAL for this slot; when max_slot_wal_keep_size is reached it invalidates the slot"
+            );
+        }
+        self.warned = at_risk;
+        Ok(())
+    }
+
+    /// Goes on telling the server what is done, without reading on, for ever.
+    pub async fn acknowledge_on(&mut self) -> Result<()> {
+        loop {
+            self.tick().await?;
+            tokio::time::sleep(ACKNOWLEDGE).await;
+        }
+    }
+
+    /// Tells the server for the last time and ends the session.
+    pub async fn finish(mut self) {
+        // The recorder may rest for one interval, the session for another.
+        let deadline = Instant::now() + self.source.status_interval * 3;
+        let metrics = self.client.metrics();
+        let (_, head) = self.ledger.take_done();
+        if let Err(error) = self.record_chunks(head).await {
+            tracing::warn!("{error}");
+        }
+        let head = head.map_or(0, |head| head.commit);
+        loop {
+            self.acknowledge();
+            let told = metrics.last_applied_lsn().as_u64() >= self.acknowledged;
+            let done = self.acknowledged >= head && told;
+            if done || !self.client.is_running() || self.recorder.failure().await.is_some() || Instant::now() >= deadline {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.client.stop();
+    }
+}

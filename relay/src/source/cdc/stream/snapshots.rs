@@ -1,0 +1,163 @@
+//! Snapshots as the stream meets them: when a chunk is read, when it is handed
+//! over, and what is remembered of it.
+
+use super::Reader;
+use crate::config::SnapshotMode;
+use crate::error::{Error, Kind, Result};
+use crate::event::{Operation, Position};
+use crate::source::Intake;
+use crate::source::cdc::relation::Role;
+use crate::source::cdc::rows::{Change, Place};
+use crate::source::cdc::scan::{Scan, ScanProgress};
+use crate::source::cdc::slot::{Lsn, published};
+use crate::source::cdc::snapshot::{self, PREFIX, Released};
+use crate::state::{Records, read};
+use serde::Deserialize;
+
+/// Key of a table's record.
+fn record(table: &str) -> String {
+    format!("snapshot/{table}")
+}
+
+/// What we say to ourselves through the log.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Own {
+    /// Take a snapshot of this table.
+    Snapshot(String),
+    /// A chunk ends here.
+    Watermark(String),
+}
+
+impl Reader {
+    /// Begins the snapshots that the configuration asks for, and goes on with
+    /// those that were not finished.
+    pub(super) async fn resume_snapshots(&mut self, records: &Records) -> Result<()> {
+        let mut wanted: Vec<(String, ScanProgress)> = Vec::new();
+        for (key, _) in records.iter().filter(|(key, _)| key.starts_with("snapshot/")) {
+            let progress: ScanProgress = read(records, key)?.unwrap_or_default();
+            if !progress.done {
+                wanted.push((key.trim_start_matches("snapshot/").to_owned(), progress));
+            }
+        }
+        if self.source.snapshot != SnapshotMode::None {
+            let (tables, _) = published(&self.control.client, &self.source.publication).await?.unwrap_or_default();
+            let run = Lsn(self.newest().await?).to_string();
+            for table in tables {
+                let ours = self.source.outbox_name().as_deref() == Some(&table.name) || self.source.captures(&table.name);
+                let left_out = crate::config::matches(&self.source.snapshot_exclude, &table.name);
+                if ours && !left_out && !records.contains_key(&record(&table.name)) {
+                    wanted.push((table.name, ScanProgress { run: run.clone(), ..ScanProgress::default() }));
+                }
+            }
+        }
+        for (table, progress) in wanted {
+            self.begin_scan(&table, progress).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin_scan(&mut self, table: &str, progress: ScanProgress) -> Result<()> {
+        let scan = Scan::new(&self.control.client, &mut self.catalog, &self.source, table, progress).await?;
+        if matches!(scan.table().role, Role::Ignored) {
+            return Err(Error::new(Kind::Config, "a snapshot of a table that is no event source")
+                .at("table", table)
+                .remedy("add it to source.tables, or make it source.outbox"));
+        }
+        tracing::info!(table, run = scan.run(), rows_before = scan.progress().rows, estimate = scan.estimate, "reading a snapshot");
+        self.snapshots.add(scan);
+        Ok(())
+    }
+
+    /// Reads the next chunk; the stream rests meanwhile.
+    pub(super) async fn read_chunk(&mut self) -> Result<()> {
+        if !self.snapshots.is_attached() {
+            let connection = self.target.connect_printing().await?;
+            self.snapshots.attach(connection);
+        }
+        let encoder = &self.encoder;
+        let prefix = format!("{PREFIX}{}", self.source.slot);
+        self.snapshots.read(&prefix, |table, message| encoder.key(table, &snapshot::row(message)?, None)).await
+    }
+
+    /// A message of this pipeline to itself.
+    pub(super) async fn own_message(&mut self, content: &[u8], place: Place, intake: &mut Intake<'_>) -> Result<()> {
+        match serde_json::from_slice(content) {
+            Ok(Own::Snapshot(table)) => {
+                let progress = ScanProgress { run: Lsn(place.position.commit).to_string(), ..ScanProgress::default() };
+                // Before the message can be confirmed, or a crash would forget it.
+                self.store.put(&record(&table), &progress).await?;
+                match self.begin_scan(&table, progress.clone()).await {
+                    // A request that cannot be served must not stop what runs.
+                    Err(error) if matches!(error.kind(), Kind::Config | Kind::DatabaseUnusable) => {
+                        tracing::error!("a snapshot was asked for and cannot be taken: {error}");
+                        self.store.put(&record(&table), &ScanProgress { done: true, ..progress }).await
+                    }
+                    result => result,
+                }
+            }
+            Ok(Own::Watermark(token)) => match self.snapshots.release(&token) {
+                Some(released) => self.hand_over_chunk(released, place, intake).await,
+                // Of a life before.
+                None => Ok(()),
+            },
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn hand_over_chunk(&mut self, released: Released, place: Place, intake: &mut Intake<'_>) -> Result<()> {
+        let Released { scan, rows } = released;
+        let mut position = place.position;
+        for (n, message) in rows.iter().enumerate() {
+            // The watermark's transaction has no change but the watermark.
+            position = Position { index: place.position.index + 2 + n as u64, ..place.position };
+            let place = Place { position, snapshot: true, ..place };
+            let table = scan.table();
+            let tuple = snapshot::row(message)?;
+            let mut event = match &table.role {
+                Role::Outbox(layout) => layout.read(table, message, &tuple, place, intake)?,
+                Role::Rows => {
+                    let change = Change { operation: Operation::Snapshot, old: None, new: Some(tuple) };
+                    let Some(mut event) = self.encoder.events(table, &change, place)?.pop() else { continue };
+                    // The same each time this run of the snapshot reads the row.
+                    let key = event.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                    event.id = format!("{}@{}:{key}", table.name, scan.run()).into();
+                    event
+                }
+                Role::Ignored => continue,
+            };
+            event.topic = intake.topic(&event.entity, &event.event_type);
+            self.admit(event, intake).await?;
+        }
+        self.chunks.push_back((position, record(scan.name()), scan.progress().clone()));
+        Ok(())
+    }
+
+    /// Remembers what is published of snapshots.
+    pub(super) async fn record_chunks(&mut self, head: Option<Position>) -> Result<()> {
+        let Some(head) = head else { return Ok(()) };
+        let mut newest: Option<(String, ScanProgress)> = None;
+        while let Some((position, _, _)) = self.chunks.front()
+            && *position <= head
+        {
+            let Some((_, key, progress)) = self.chunks.pop_front() else { break };
+            if let Some((other, progress)) = newest.take_if(|(other, _)| *other != key) {
+                self.store.put(&other, &progress).await?;
+            }
+            if progress.done {
+                tracing::info!(table = key.trim_start_matches("snapshot/"), rows = progress.rows, "the snapshot is published");
+            }
+            newest = Some((key, progress));
+        }
+        match newest {
+            Some((key, progress)) => self.store.put(&key, &progress).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What asks a pipeline for a snapshot: prefix and content of the message.
+#[must_use]
+pub fn request(slot: &str, table: &str) -> (String, String) {
+    (format!("{PREFIX}{slot}"), serde_json::json!({ "snapshot": table }).to_string())
+}
