@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod boundary;
 mod broker;
+mod cdc_snapshot;
 mod crash;
 mod database;
 mod documents;

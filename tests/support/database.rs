@@ -64,6 +64,18 @@ impl Drop for Database {
     fn drop(&mut self) {
         // The server of a test may be down, or the test may be failing already.
         if let Ok(mut client) = Client::connect(&self.server, NoTls) {
+            // A slot would keep the database; its reader may be about to end.
+            let drop = format!(
+                "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = '{0}' AND active_pid IS NOT NULL;
+                 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{0}'",
+                self.name
+            );
+            for _ in 0..100 {
+                if client.batch_execute(&drop).is_ok() {
+                    break;
+                }
+                super::pause();
+            }
             let _ = client.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
         }
     }

@@ -1,6 +1,7 @@
 //! What the integration tests share: services, the relay as a process, a
 //! consumer that reads everything, and an oracle that demands every event.
 
+pub mod cdc;
 pub mod consumer;
 pub mod database;
 pub mod oracle;

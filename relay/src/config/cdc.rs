@@ -3,6 +3,7 @@
 use super::limits::{at_least, millis};
 use super::source::{default_connect_timeout, default_statement_timeout, default_takeover_delay};
 use crate::error::{Error, Kind, Result};
+use bytesize::ByteSize;
 use serde::Deserialize;
 use std::time::Duration;
 use wildmatch::WildMatch;
@@ -44,6 +45,12 @@ pub struct CdcSource {
     /// Tables that are not, as patterns.
     #[serde(default)]
     pub snapshot_exclude: Vec<String>,
+    /// Rows of a snapshot's chunk at most.
+    #[serde(default = "default_chunk_rows")]
+    pub snapshot_chunk_rows: u32,
+    /// Bytes of a chunk, by the table's average row.
+    #[serde(default = "default_chunk_bytes")]
+    pub snapshot_chunk_bytes: ByteSize,
     /// What the content of a logical message is.
     #[serde(default)]
     pub message_format: MessageFormat,
@@ -220,6 +227,14 @@ const fn default_status_interval() -> Duration {
 const fn default_read_ahead() -> usize {
     256
 }
+// A round trip's worth of rows: the stream rests while they are read.
+const fn default_chunk_rows() -> u32 {
+    4096
+}
+// A chunk is held in memory until its watermark comes by.
+const fn default_chunk_bytes() -> ByteSize {
+    ByteSize::mib(4)
+}
 const fn default_wal_warning() -> u8 {
     50
 }
@@ -238,6 +253,8 @@ impl Default for CdcSource {
             rows: Rows::default(),
             snapshot: SnapshotMode::None,
             snapshot_exclude: Vec::new(),
+            snapshot_chunk_rows: default_chunk_rows(),
+            snapshot_chunk_bytes: default_chunk_bytes(),
             message_format: MessageFormat::default(),
             status_interval: default_status_interval(),
             read_ahead: default_read_ahead(),
@@ -312,6 +329,8 @@ impl CdcSource {
         at_least(&[
             ("source.status_interval (ms)", millis(self.status_interval), 10),
             ("source.read_ahead", self.read_ahead as u64, 1),
+            ("source.snapshot_chunk_rows", u64::from(self.snapshot_chunk_rows), 1),
+            ("source.snapshot_chunk_bytes", self.snapshot_chunk_bytes.as_u64(), 1),
             ("source.statement_timeout (ms)", millis(self.statement_timeout), 1000),
             ("source.connect_timeout (ms)", millis(self.connect_timeout), 1),
         ])

@@ -10,6 +10,7 @@
 use super::pgoutput;
 use super::relation::Table;
 use super::scan::Scan;
+use crate::config::CdcSource;
 use crate::error::{Error, Kind, Result};
 use crate::source::postgres::{Connection, classify};
 use bytes::Bytes;
@@ -19,12 +20,6 @@ use tokio_postgres::SimpleQueryMessage;
 
 /// Prefix of our own messages in the log: watermarks, and requests.
 pub(super) const PREFIX: &str = "relay:";
-
-/// Bytes of one chunk, by the table's average row: it is held in memory.
-const CHUNK_BYTES: i64 = 4 << 20;
-
-/// Rows of one chunk at most.
-const CHUNK_ROWS: i64 = 4096;
 
 /// Transactions remembered as delivered. One that is in the log and not yet
 /// visible has a backend waiting, so there are never as many.
@@ -157,11 +152,12 @@ impl Snapshots {
     ///
     /// # Errors
     /// When the session fails.
-    pub(super) async fn read(&mut self, prefix: &str, key: impl Fn(&Table, &Bytes) -> Result<Option<Bytes>>) -> Result<()> {
+    pub(super) async fn read(&mut self, source: &CdcSource, key: impl Fn(&Table, &Bytes) -> Result<Option<Bytes>>) -> Result<()> {
         let (Some(connection), Some(scan)) = (&self.connection, self.scans.front_mut()) else { return Ok(()) };
         let name = scan.name().to_owned();
         let failed = |e| classify(e, "cannot read a chunk of a snapshot").at("table", &name);
-        let limit = (CHUNK_BYTES / scan.row_bytes().max(1)).clamp(1, CHUNK_ROWS);
+        let bytes = i64::try_from(source.snapshot_chunk_bytes.as_u64()).unwrap_or(i64::MAX);
+        let limit = (bytes / scan.row_bytes().max(1)).clamp(1, i64::from(source.snapshot_chunk_rows));
         let sql = scan.chunk(limit);
         let (visibility, rows) = loop {
             let answer = connection.client.simple_query(&sql).await.map_err(failed)?;
@@ -192,7 +188,7 @@ impl Snapshots {
         chunk.token = format!("{}#{}", scan.run(), self.watermarks);
         let content = serde_json::json!({ "watermark": chunk.token }).to_string();
         let emit = "SELECT pg_logical_emit_message(true, $1, $2)";
-        connection.client.execute(emit, &[&prefix, &content]).await.map_err(failed)?;
+        connection.client.execute(emit, &[&format!("{PREFIX}{}", source.slot), &content]).await.map_err(failed)?;
         self.chunk = Some(chunk);
         Ok(())
     }
@@ -228,7 +224,7 @@ mod tests {
         let seen = Visibility::parse("10:20:12,15").expect("parses");
         let sees: Vec<u32> = (8..23).filter(|xid| seen.sees(*xid)).collect();
         assert_eq!(sees, [8, 9, 10, 11, 13, 14, 16, 17, 18, 19]);
-        assert_eq!(Visibility::parse("10:10:").expect("parses").running, []);
+        assert!(Visibility::parse("10:10:").expect("parses").running.is_empty());
         assert_eq!(Visibility::parse("10:x:"), None);
     }
 

@@ -76,8 +76,7 @@ impl Reader {
             self.snapshots.attach(connection);
         }
         let encoder = &self.encoder;
-        let prefix = format!("{PREFIX}{}", self.source.slot);
-        self.snapshots.read(&prefix, |table, message| encoder.key(table, &snapshot::row(message)?, None)).await
+        self.snapshots.read(&self.source, |table, message| encoder.key(table, &snapshot::row(message)?, None)).await
     }
 
     /// A message of this pipeline to itself.
