@@ -1,7 +1,7 @@
 //! The command line as data, and what every command shares: logging, runtime,
 //! exit code.
 
-use crate::commands::{check, demo, init, run, snapshot};
+use crate::commands::{check, demo, init, run, snapshot, status};
 use crate::error::{Context as _, Error, Kind, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal as _;
@@ -42,6 +42,8 @@ enum Command {
     Check(check::Check),
     /// Print the SQL that makes or mends the outbox table, or apply it.
     Init(init::Init),
+    /// Say how far a pipeline that reads the log is, and what its slot costs.
+    Status(status::Status),
     /// Have a table read as it is, beside its changes, by the relay that reads the log.
     Snapshot(snapshot::Snapshot),
     /// Show the whole story on a real Postgres: the dual-write problem, and the outbox that solves it.
@@ -122,6 +124,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::Run(command) => command.execute().await,
         Command::Check(command) => command.execute().await,
         Command::Init(command) => command.execute().await,
+        Command::Status(command) => command.execute().await,
         Command::Snapshot(command) => command.execute().await,
         Command::Demo(command) => command.execute().await,
     }

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod init;
 pub mod run;
 pub mod snapshot;
+pub mod status;
 
 use crate::cli::Flags;
 use crate::config::{

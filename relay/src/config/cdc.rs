@@ -57,6 +57,10 @@ pub struct CdcSource {
     /// How often the server hears from us, and how far the slot may move.
     #[serde(default = "default_status_interval", with = "humantime_serde")]
     pub status_interval: Duration,
+    /// How often a small logical message is written, so that the position moves
+    /// even where nothing else happens; not at all where left out.
+    #[serde(default, with = "humantime_serde")]
+    pub heartbeat: Option<Duration>,
     /// Changes read ahead of the lanes.
     #[serde(default = "default_read_ahead")]
     pub read_ahead: usize,
@@ -257,6 +261,7 @@ impl Default for CdcSource {
             snapshot_chunk_bytes: default_chunk_bytes(),
             message_format: MessageFormat::default(),
             status_interval: default_status_interval(),
+            heartbeat: None,
             read_ahead: default_read_ahead(),
             failover: false,
             wal_warning_percent: default_wal_warning(),
@@ -328,6 +333,7 @@ impl CdcSource {
         }
         at_least(&[
             ("source.status_interval (ms)", millis(self.status_interval), 10),
+            ("source.heartbeat (ms)", self.heartbeat.map_or(u64::MAX, millis), 100),
             ("source.read_ahead", self.read_ahead as u64, 1),
             ("source.snapshot_chunk_rows", u64::from(self.snapshot_chunk_rows), 1),
             ("source.snapshot_chunk_bytes", self.snapshot_chunk_bytes.as_u64(), 1),

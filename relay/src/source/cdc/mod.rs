@@ -18,5 +18,6 @@ mod value;
 
 pub use ddl::statements;
 pub use progress::Progress;
+pub use scan::ScanProgress;
 pub use slot::{Lsn, Published, Slot, findings, missing, published};
 pub use stream::{Reader, request};

@@ -1,10 +1,12 @@
 //! The other direction of the stream: what is done, remembered and then told to
 //! the server, and an eye on the slot.
 
+use super::snapshots::beat;
 use super::{ACKNOWLEDGE, Reader};
 use crate::error::{Error, Kind, Result};
 use crate::event::Position;
 use crate::source::cdc::slot::{Slot, missing};
+use crate::source::postgres::classify;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,6 +24,14 @@ impl Reader {
         if self.control.client.is_closed() {
             return Err(Error::new(Kind::DatabaseUnavailable, "the session that holds the pipeline's lock ended")
                 .remedy("the relay reconnects by itself"));
+        }
+        if let Some(interval) = self.source.heartbeat
+            && self.beaten.elapsed() >= interval
+        {
+            self.beaten = Instant::now();
+            let (prefix, content) = beat(&self.source.slot);
+            let sent = self.control.client.execute("SELECT pg_logical_emit_message(true, $1, $2)", &[&prefix, &content]).await;
+            sent.map_err(|e| classify(e, "cannot write the heartbeat"))?;
         }
         if self.inspected.elapsed() >= INSPECT {
             self.inspected = Instant::now();

@@ -155,6 +155,11 @@ impl Reader {
     }
 }
 
+/// A heartbeat: prefix and content of the message.
+pub(super) fn beat(slot: &str) -> (String, &'static str) {
+    (format!("{PREFIX}{slot}"), "{}")
+}
+
 /// What asks a pipeline for a snapshot: prefix and content of the message.
 #[must_use]
 pub fn request(slot: &str, table: &str) -> (String, String) {

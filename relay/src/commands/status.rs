@@ -1,0 +1,138 @@
+//! `relay status`.
+
+use crate::config::{CdcSource, Config, Source};
+use crate::error::{Error, Kind, Result};
+use crate::source::cdc::{self, Progress, ScanProgress};
+use crate::source::postgres::{Target, classify};
+use crate::state::{Store, read};
+use bytesize::ByteSize;
+use clap::Args;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Arguments of `relay status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  relay status -c relay.toml
+  relay status -c relay.toml --json | jq .slot.wal_kept_bytes")]
+pub struct Status {
+    /// Configuration file of the pipeline.
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be known from outside the relay that runs.
+#[derive(Debug, Serialize)]
+struct Report {
+    pipeline: String,
+    database: String,
+    slot: SlotReport,
+    /// Everything before is published; where that is remembered.
+    published: Option<String>,
+    state: String,
+    /// Bytes of log that are not published yet.
+    lag_bytes: Option<u64>,
+    oldest_transaction: Option<Transaction>,
+    snapshots: BTreeMap<String, ScanProgress>,
+}
+
+#[derive(Debug, Serialize)]
+struct SlotReport {
+    name: String,
+    confirmed: String,
+    newest: String,
+    read_by: Option<i32>,
+    wal_status: Option<String>,
+    wal_kept_bytes: i64,
+    wal_left_bytes: Option<i64>,
+    failover: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Transaction {
+    seconds: i64,
+    who: String,
+}
+
+// It keeps the slot from moving its restart position, and so keeps WAL.
+const OLDEST: &str = "\
+    SELECT extract(epoch FROM now() - started)::int8, who FROM ( \
+      SELECT xact_start AS started, format('process %s of %s', pid, usename) AS who FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() \
+      UNION ALL SELECT prepared, format('prepared transaction %s of %s', gid, owner) FROM pg_prepared_xacts) t \
+    WHERE started IS NOT NULL ORDER BY started LIMIT 1";
+
+impl Status {
+    /// Looks at the database and the state, and changes nothing.
+    #[expect(clippy::print_stdout, reason = "the report is this command's data")]
+    pub async fn execute(self) -> Result<()> {
+        let config = Config::load(&self.config)?;
+        let Source::Cdc(source) = &config.source else {
+            return Err(Error::new(Kind::Config, "status knows sources that read the log, and this is another")
+                .at("file", self.config.display())
+                .remedy("for a polled outbox, `relay check` says whether all is well and the table says what is left"));
+        };
+        let report = report(&config, source).await?;
+        if self.json {
+            println!("{}", serde_json::json!(report));
+            return Ok(());
+        }
+        let bytes = |n: i64| ByteSize(u64::try_from(n).unwrap_or(0));
+        let slot = &report.slot;
+        println!("pipeline      {} ({})", report.pipeline, report.database);
+        println!("read by       {}", slot.read_by.map_or("nobody".to_owned(), |pid| format!("process {pid}")));
+        println!("slot          {} at {} of {}", slot.name, slot.confirmed, slot.newest);
+        println!("published     {} (in {})", report.published.as_deref().unwrap_or("nothing is remembered"), report.state);
+        if let Some(lag) = report.lag_bytes {
+            println!("lag           {}", ByteSize(lag));
+        }
+        let left = slot.wal_left_bytes.map_or(String::new(), |left| format!(", lost after {} more", bytes(left)));
+        println!("WAL kept      {}{left}", bytes(slot.wal_kept_bytes));
+        if let Some(oldest) = &report.oldest_transaction {
+            println!("oldest writer {} for {} s", oldest.who, oldest.seconds);
+        }
+        for (table, scan) in &report.snapshots {
+            println!("snapshot      {table}: {} rows{}", scan.rows, if scan.done { "" } else { ", going on" });
+        }
+        Ok(())
+    }
+}
+
+async fn report(config: &Config, source: &CdcSource) -> Result<Report> {
+    let target = Target::parse(&source.url, "relay/status", source.statement_timeout, source.connect_timeout)?;
+    let connection = target.connect().await?;
+    let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
+    let oldest = connection.client.query_opt(OLDEST, &[]).await.map_err(|e| classify(e, "cannot look for old transactions"))?;
+    let store = Store::open(config)?;
+    let records = store.load().await?;
+    let published = Progress::find(&records)?;
+    let mut snapshots = BTreeMap::new();
+    for key in records.keys() {
+        if let Some(table) = key.strip_prefix("snapshot/") {
+            snapshots.insert(table.to_owned(), read(&records, key)?.unwrap_or_default());
+        }
+    }
+    let before = published.as_ref().map_or(slot.confirmed, Progress::lsn);
+    Ok(Report {
+        pipeline: config.name.clone(),
+        database: target.label().to_owned(),
+        lag_bytes: Some(slot.current.saturating_sub(before)),
+        published: published.map(|p| p.position),
+        state: store.place(),
+        oldest_transaction: oldest.map(|row| Transaction { seconds: row.get(0), who: row.get(1) }),
+        snapshots,
+        slot: SlotReport {
+            name: source.slot.clone(),
+            confirmed: cdc::Lsn(slot.confirmed).to_string(),
+            newest: cdc::Lsn(slot.current).to_string(),
+            read_by: slot.active_pid,
+            wal_status: slot.wal_status,
+            wal_kept_bytes: slot.kept,
+            wal_left_bytes: slot.safe,
+            failover: slot.failover,
+        },
+    })
+}
