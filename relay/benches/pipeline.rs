@@ -20,6 +20,8 @@ mod meter;
 mod native;
 #[path = "pipeline/relayed.rs"]
 mod relayed;
+#[path = "pipeline/replication.rs"]
+mod replication;
 #[path = "pipeline/services.rs"]
 mod services;
 
@@ -36,6 +38,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROWS: u64 = 300_000;
 
+/// The log is written once and read many times.
+const LOG_ROWS: u64 = 1_000_000;
+
 /// Each run this often, interleaved, so that a slow minute hits all alike.
 const ROUNDS: usize = 3;
 
@@ -47,16 +52,45 @@ const NAMES: [&str; 5] =
 
 fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter("warn").with_writer(std::io::stderr).init();
-    let rows = std::env::var("RELAY_BENCH_ROWS").map_or(Ok(ROWS), |rows| rows.parse()).context("RELAY_BENCH_ROWS")?;
+    let chosen = std::env::var("RELAY_BENCH_ROWS");
+    let rows = chosen.clone().map_or(Ok(ROWS), |rows| rows.parse()).context("RELAY_BENCH_ROWS")?;
     println!("{}\n", machine());
     relayed::same_result()?;
     if rows > 0 {
         let services = Services::start()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let runs = runtime.block_on(pipelines(&services, rows))?;
-        print_pipelines(&runs, rows);
+        if wants("polling") {
+            let runs = runtime.block_on(pipelines(&services, rows))?;
+            print_pipelines(&runs, rows);
+        }
+        if wants("log") {
+            let rows = if chosen.is_ok() { rows } else { LOG_ROWS };
+            runtime.block_on(logs(&services, rows))?;
+        }
     }
-    print_boundary()
+    if wants("boundary") { print_boundary() } else { Ok(()) }
+}
+
+/// Whether a part of the benchmark was asked for; all are where none was named.
+fn wants(part: &str) -> bool {
+    std::env::var("RELAY_BENCH_PARTS").map_or(true, |parts| parts.split(',').any(|p| p == part))
+}
+
+/// Reading the log, a table for each load.
+async fn logs(services: &Services, rows: u64) -> Result<()> {
+    let database = Database::create(&services.url).await?;
+    for (load, name) in replication::LOADS.into_iter().zip(replication::LOAD_NAMES) {
+        let samples = replication::run(services, &database, load, rows).await?;
+        println!("{rows} × {PAYLOAD} B, {name}: median of {} interleaved runs; CPU time in µs a row\n", replication::ROUNDS);
+        let rates = print_table(&replication::READERS, &samples, rows);
+        if let &[receive, decode, relay] = rates.as_slice() {
+            println!();
+            ratio("relay to nothing ÷ pg_recvlogical", decode / receive, "aim ≥ 0.9");
+            ratio("relay with Wasm `redact` to Kafka ÷ pg_recvlogical", relay / receive, "aim ≥ 0.7");
+            println!();
+        }
+    }
+    database.drop().await
 }
 
 /// The samples of each of [`NAMES`].
@@ -109,14 +143,26 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn print_pipelines(runs: &Runs, rows: u64) {
-    let micros = |seconds: f64| seconds * 1e6 / rows as f64;
     println!("{rows} rows of {PAYLOAD} B, median of {ROUNDS} interleaved runs; CPU time in µs a row; events in a lane's batch\n");
+    let rates = print_table(&NAMES, runs, rows);
+    let &[select_delete, produce, relay, wasm, native] = rates.as_slice() else { return };
+    let slower = select_delete.min(produce);
+    println!();
+    ratio("relay without transform ÷ slower bare loop", relay / slower, "");
+    ratio("relay with Wasm `redact` ÷ slower bare loop", wasm / slower, "aim ≥ 0.5");
+    ratio("time with Wasm `redact` ÷ with native, end to end", native / wasm, "aim ≤ 1.5");
+    println!();
+}
+
+/// A line for each name; returns the rates.
+fn print_table(names: &[&str], runs: &[Vec<Sample>], rows: u64) -> Vec<f64> {
+    let micros = |seconds: f64| seconds * 1e6 / rows as f64;
     println!(
         "{:28} {:>9} {:>19} {:>8} {:>9} {:>7} {:>7} {:>6}",
         "", "rows/s", "least – most", "process", "Postgres", "Kafka", "all", "batch"
     );
     let mut rates = Vec::new();
-    for (name, samples) in NAMES.iter().zip(runs) {
+    for (name, samples) in names.iter().zip(runs) {
         let rate = |s: &Sample| rows as f64 / s.elapsed.as_secs_f64();
         let rates_here = || samples.iter().map(rate);
         let (least, most) = (rates_here().fold(f64::INFINITY, f64::min), rates_here().fold(0.0, f64::max));
@@ -134,13 +180,7 @@ fn print_pipelines(runs: &Runs, rows: u64) {
             if batch.is_finite() { format!("{batch:.0}") } else { String::new() }
         );
     }
-    let &[select_delete, produce, relay, wasm, native] = rates.as_slice() else { return };
-    let slower = select_delete.min(produce);
-    println!();
-    ratio("relay without transform ÷ slower bare loop", relay / slower, "");
-    ratio("relay with Wasm `redact` ÷ slower bare loop", wasm / slower, "aim ≥ 0.5");
-    ratio("time with Wasm `redact` ÷ with native, end to end", native / wasm, "aim ≤ 1.5");
-    println!();
+    rates
 }
 
 fn ratio(name: &str, value: f64, aim: &str) {

@@ -46,7 +46,8 @@ pub struct Topic<'a> {
     /// Name.
     pub name: String,
     admin: &'a AdminClient<DefaultClientContext>,
-    brokers: &'a str,
+    /// Where it is.
+    pub brokers: &'a str,
 }
 
 /// A client that makes and removes topics.

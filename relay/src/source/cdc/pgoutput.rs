@@ -514,5 +514,7 @@ impl<'a> Reader<'a> {
     }
 }
 
+// By path, so that the fuzzer can take this file in as it is.
 #[cfg(test)]
+#[path = "pgoutput/tests.rs"]
 mod tests;
