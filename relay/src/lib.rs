@@ -1,6 +1,7 @@
 //! Postgres outbox rows through WebAssembly components into Kafka: nothing
 //! lost, order kept for each key. `docs/ARCHITECTURE.md` has the map.
 
+pub mod admin;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
@@ -8,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod lane;
+pub mod metrics;
 pub mod pipeline;
 pub mod progress;
 pub mod shutdown;

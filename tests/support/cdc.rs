@@ -87,10 +87,13 @@ impl Capture {
         Consumer::on(&self.brokers, &[&self.name])
     }
 
-    /// Publishes what is committed and reads all there is.
+    /// Publishes what is committed and reads all there is, put in the order of
+    /// the log: between keys the topic has none.
     pub fn publish(&self) -> Vec<Received> {
         self.drain().expect(0, &[]);
-        self.consumer().read_to_end().to_vec()
+        let mut received = self.consumer().read_to_end().to_vec();
+        received.sort_by_key(position);
+        received
     }
 }
 

@@ -135,6 +135,7 @@ fn config(url: &str, brokers: &str, topic: &str, redacted: Redacted) -> Result<C
         sink,
         flow: Flow::default(),
         state: Default::default(),
+        admin: Default::default(),
     };
     config.validate()?;
     Ok(config)

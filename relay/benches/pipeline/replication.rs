@@ -136,6 +136,7 @@ fn config(database: &Database, slot: &str, load: Load, topic: Option<&Topic<'_>>
         flow: Flow::default(),
         // Positions of one run mean nothing to the next.
         state: State { topic: topic.map(|topic| format!("{}-state", topic.name)), file: None },
+        admin: Default::default(),
     };
     if let Some(topic) = topic {
         config.sink.set_topic(topic.name.clone());

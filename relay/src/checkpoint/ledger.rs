@@ -4,6 +4,8 @@
 use super::window::{Slot, Window};
 use crate::error::{Error, Kind, Policy};
 use crate::event::Position;
+use crate::metrics::{EVENTS, IN_FLIGHT, MESSAGES};
+use metrics::{Counter, Gauge, counter, gauge};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -32,6 +34,20 @@ pub struct Ledger {
     room: Notify,
     idle: Notify,
     failed: Notify,
+    meters: Meters,
+}
+
+/// The numbers that outlive the session.
+struct Meters {
+    events: Counter,
+    messages: Counter,
+    in_flight: Gauge,
+}
+
+impl std::fmt::Debug for Meters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meters")
+    }
 }
 
 /// A look at the numbers.
@@ -61,6 +77,7 @@ impl Ledger {
             room: Notify::new(),
             idle: Notify::new(),
             failed: Notify::new(),
+            meters: Meters { events: counter!(EVENTS), messages: counter!(MESSAGES), in_flight: gauge!(IN_FLIGHT) },
         })
     }
 
@@ -81,6 +98,7 @@ impl Ledger {
         state.bytes += bytes;
         let slot = state.window.admit(position);
         drop(state);
+        self.meters.in_flight.increment(1);
         Some(Ticket { ledger: Arc::clone(self), slot, position, bytes, expected: AtomicU32::new(u32::MAX), acked: AtomicU32::new(0) })
     }
 
@@ -165,6 +183,11 @@ impl Ledger {
             None => state.abandoned += 1,
         }
         drop(state);
+        self.meters.in_flight.decrement(1);
+        if let Some(n) = messages {
+            self.meters.events.increment(1);
+            self.meters.messages.increment(u64::from(n));
+        }
         self.done.notify_one();
         self.room.notify_one();
         if idle {

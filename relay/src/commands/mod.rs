@@ -9,7 +9,7 @@ pub mod status;
 
 use crate::cli::Flags;
 use crate::config::{
-    CdcSource, Config, CreateTopics, Delivery, FileSource, Flow, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, State,
+    Admin, CdcSource, Config, CreateTopics, Delivery, FileSource, Flow, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, State,
     Transform, When,
 };
 use crate::error::{Error, Kind, Result};
@@ -49,6 +49,7 @@ fn from_flags(flags: &Flags) -> Result<Config> {
         sink: read_sink(flags).ok_or_else(|| missing("the sink", "--brokers HOST:PORT, --stdout or --out FILE"))?,
         flow: Flow::default(),
         state: State::default(),
+        admin: Admin::default(),
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::config::{CdcSource, Config, Source};
 use crate::error::{Error, Kind, Result};
 use crate::source::cdc::{self, Progress, ScanProgress};
-use crate::source::postgres::{Target, classify};
+use crate::source::postgres::Target;
 use crate::state::{Store, read};
 use bytesize::ByteSize;
 use clap::Args;
@@ -58,13 +58,6 @@ struct Transaction {
     who: String,
 }
 
-// It keeps the slot from moving its restart position, and so keeps WAL.
-const OLDEST: &str = "\
-    SELECT extract(epoch FROM now() - started)::int8, who FROM ( \
-      SELECT xact_start AS started, format('process %s of %s', pid, usename) AS who FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() \
-      UNION ALL SELECT prepared, format('prepared transaction %s of %s', gid, owner) FROM pg_prepared_xacts) t \
-    WHERE started IS NOT NULL ORDER BY started LIMIT 1";
-
 impl Status {
     /// Looks at the database and the state, and changes nothing.
     #[expect(clippy::print_stdout, reason = "the report is this command's data")]
@@ -105,7 +98,7 @@ async fn report(config: &Config, source: &CdcSource) -> Result<Report> {
     let target = Target::parse(&source.url, "relay/status", source.statement_timeout, source.connect_timeout)?;
     let connection = target.connect().await?;
     let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
-    let oldest = connection.client.query_opt(OLDEST, &[]).await.map_err(|e| classify(e, "cannot look for old transactions"))?;
+    let oldest = cdc::oldest_transaction(&connection.client).await?;
     let store = Store::open(config)?;
     let records = store.load().await?;
     let published = Progress::find(&records)?;
@@ -122,7 +115,7 @@ async fn report(config: &Config, source: &CdcSource) -> Result<Report> {
         lag_bytes: Some(slot.current.saturating_sub(before)),
         published: published.map(|p| p.position),
         state: store.place(),
-        oldest_transaction: oldest.map(|row| Transaction { seconds: row.get(0), who: row.get(1) }),
+        oldest_transaction: oldest.map(|(seconds, who)| Transaction { seconds, who }),
         snapshots,
         slot: SlotReport {
             name: source.slot.clone(),

@@ -45,6 +45,17 @@ pub struct Config {
     /// Where positions are remembered.
     #[serde(default)]
     pub state: State,
+    /// The HTTP port.
+    #[serde(default)]
+    pub admin: Admin,
+}
+
+/// The HTTP port, which only shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address and port, such as `127.0.0.1:7070`; none where left out.
+    pub listen: Option<std::net::SocketAddr>,
 }
 
 /// Where a pipeline that reads the log remembers what it needs to notice that
@@ -177,6 +188,7 @@ impl Config {
             sink: Sink::Stdout(LinesSink::new(None)),
             flow: Flow::default(),
             state: State::default(),
+            admin: Admin::default(),
         }
     }
 

@@ -44,6 +44,7 @@ impl Pipeline<'_> {
             Err(end) => return Ok(end),
         };
         tracing::info!(database = target.label(), slot = source.slot, publication = source.publication, "reading the log");
+        self.readiness.set(true);
         self.reporter.watch(&session.ledger, None);
         let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
         let ended = tokio::select! {
@@ -51,6 +52,7 @@ impl Pipeline<'_> {
             () = session.ledger.failed() => Ok(End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
+        self.readiness.set(false);
         intake.hand_over();
         let patience = self.patience(&ended, source.takeover_delay);
         let drained = self.drain(&session, &ended, patience, reader.acknowledge_on()).await;

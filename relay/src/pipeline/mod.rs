@@ -8,6 +8,7 @@
 mod cdc;
 mod outbox;
 
+use crate::admin::{self, Readiness};
 use crate::checkpoint::Ledger;
 use crate::config::{Config, Flow, Sink as SinkConfig, Source};
 use crate::error::{Error, Kind, Policy, Result};
@@ -65,6 +66,7 @@ struct Pipeline<'a> {
     reporter: Reporter,
     options: Options,
     wrap: Wrap<'a>,
+    readiness: Readiness,
     /// System identifier and timeline of the server, once one answered.
     identity: OnceLock<Option<(i64, i32)>>,
 }
@@ -108,8 +110,12 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
         reporter: Reporter::new(),
         options,
         wrap,
+        readiness: Readiness::default(),
         identity: OnceLock::new(),
     };
+    if let Some(address) = config.admin.listen {
+        admin::serve(address, pipeline.readiness.clone()).await?;
+    }
     let result = match &config.source {
         Source::File(_) => pipeline.file().await,
         Source::Outbox(source) => pipeline.outbox(source).await,

@@ -40,6 +40,7 @@ impl Pipeline<'_> {
             Ok(opened) => opened,
             Err(end) => return Ok(end),
         };
+        self.readiness.set(true);
         self.reporter.watch(&session.ledger, backlog.map(|b| b.rows));
         let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
         let ended = tokio::select! {
@@ -48,6 +49,7 @@ impl Pipeline<'_> {
             () = session.ledger.failed() => Ok(End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
+        self.readiness.set(false);
         intake.hand_over();
         let patience = self.patience(&ended, source.takeover_delay);
         let drained = self.drain(&session, &ended, patience, acknowledger.run(&session.ledger)).await;

@@ -190,6 +190,7 @@ async fn outbox(stage: &Stage<'_>, prefix: &str) -> Result<()> {
         sink: Sink::Kafka(Box::new(kafka)),
         flow: Flow::default(),
         state: Default::default(),
+        admin: Default::default(),
     };
     config.validate()?;
     let (_trigger, shutdown) = Shutdown::channel();

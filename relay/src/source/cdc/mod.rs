@@ -19,5 +19,5 @@ mod value;
 pub use ddl::statements;
 pub use progress::Progress;
 pub use scan::ScanProgress;
-pub use slot::{Lsn, Published, Slot, findings, missing, published};
+pub use slot::{Lsn, Published, Slot, findings, missing, oldest_transaction, published};
 pub use stream::{Reader, request};

@@ -178,3 +178,19 @@ pub async fn findings(client: &Client, source: &CdcSource) -> Result<Vec<String>
     }
     Ok(findings)
 }
+
+// It keeps the slot from moving its restart position, and so keeps WAL.
+const OLDEST: &str = "\
+    SELECT extract(epoch FROM now() - started)::int8, who FROM ( \
+      SELECT xact_start AS started, format('process %s of %s', pid, usename) AS who FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() \
+      UNION ALL SELECT prepared, format('prepared transaction %s of %s', gid, owner) FROM pg_prepared_xacts) t \
+    WHERE started IS NOT NULL ORDER BY started LIMIT 1";
+
+/// Age in seconds of the oldest transaction that writes, and whose it is.
+///
+/// # Errors
+/// When the session fails.
+pub async fn oldest_transaction(client: &Client) -> Result<Option<(i64, String)>> {
+    let row = client.query_opt(OLDEST, &[]).await.map_err(|e| classify(e, "cannot look for old transactions"))?;
+    Ok(row.map(|row| (row.get(0), row.get(1))))
+}

@@ -12,8 +12,10 @@ use super::relation::Table;
 use super::scan::Scan;
 use crate::config::CdcSource;
 use crate::error::{Error, Kind, Result};
+use crate::metrics::SNAPSHOT_ROWS;
 use crate::source::postgres::{Connection, classify};
 use bytes::Bytes;
+use metrics::counter;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio_postgres::SimpleQueryMessage;
@@ -184,6 +186,7 @@ impl Snapshots {
             chunk.rows.push(Some(message));
         }
         scan.advance(rows.last(), rows.len() < usize::try_from(limit).unwrap_or(usize::MAX), rows.len());
+        counter!(SNAPSHOT_ROWS, "table" => name.clone()).increment(rows.len() as u64);
         self.watermarks += 1;
         chunk.token = format!("{}#{}", scan.run(), self.watermarks);
         let content = serde_json::json!({ "watermark": chunk.token }).to_string();

@@ -5,8 +5,10 @@ use super::snapshots::beat;
 use super::{ACKNOWLEDGE, Reader};
 use crate::error::{Error, Kind, Result};
 use crate::event::Position;
-use crate::source::cdc::slot::{Slot, missing};
+use crate::metrics::{LAG_BYTES, OLDEST_TRANSACTION, WAL_KEPT_BYTES, WAL_LEFT_BYTES};
+use crate::source::cdc::slot::{Slot, missing, oldest_transaction};
 use crate::source::postgres::classify;
+use metrics::gauge;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -33,8 +35,8 @@ impl Reader {
             let sent = self.control.client.execute("SELECT pg_logical_emit_message(true, $1, $2)", &[&prefix, &content]).await;
             sent.map_err(|e| classify(e, "cannot write the heartbeat"))?;
         }
-        if self.inspected.elapsed() >= INSPECT {
-            self.inspected = Instant::now();
+        if self.inspected.is_none_or(|at| at.elapsed() >= INSPECT) {
+            self.inspected = Some(Instant::now());
             self.inspect().await?;
         }
         Ok(())
@@ -57,6 +59,15 @@ impl Reader {
 
     async fn inspect(&mut self) -> Result<()> {
         let slot = Slot::find(&self.control.client, &self.source.slot).await?.ok_or_else(|| missing(&self.source.slot))?;
+        let gauge = |name: &'static str, value: u64| gauge!(name, "slot" => self.source.slot.clone()).set(value as f64);
+        let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
+        gauge(LAG_BYTES, slot.current.saturating_sub(self.acknowledged.max(slot.confirmed)));
+        gauge(WAL_KEPT_BYTES, unsigned(slot.kept));
+        if let Some(left) = slot.safe {
+            gauge(WAL_LEFT_BYTES, unsigned(left));
+        }
+        let oldest = oldest_transaction(&self.control.client).await?;
+        gauge(OLDEST_TRANSACTION, oldest.map_or(0, |(seconds, _)| unsigned(seconds)));
         let at_risk = slot.safe.is_some_and(|safe| {
             let limit = safe.saturating_add(slot.kept).max(1);
             slot.kept.saturating_mul(100) / limit >= i64::from(self.source.wal_warning_percent)
