@@ -38,8 +38,11 @@ pub struct Init {
     #[arg(long)]
     cdc: bool,
     /// Take over a slot that is there, Debezium's for example, where it stands.
-    #[arg(long, requires = "cdc")]
+    #[arg(long, requires = "cdc", requires = "config")]
     adopt_slot: bool,
+    /// Name of the pipeline, for --cdc without a file [default: relay].
+    #[arg(long, requires = "cdc", conflicts_with = "config")]
+    name: Option<String>,
     /// Apply the SQL instead of printing it; may be repeated.
     #[arg(long)]
     apply: bool,
@@ -104,7 +107,7 @@ impl Init {
     fn cdc_source(&self) -> Result<Option<(String, CdcSource)>> {
         let mut config = match &self.config {
             Some(path) => Config::load(path)?,
-            None if self.cdc => Config::captures(self.table.as_deref().unwrap_or(DEFAULT_TABLE)),
+            None if self.cdc => Config::captures(self.name.as_deref(), self.table.as_deref().unwrap_or(DEFAULT_TABLE)),
             None => return Ok(None),
         };
         let Source::Cdc(mut source) = config.source else {
@@ -150,7 +153,7 @@ impl Init {
                 tracing::warn!("{finding}");
             }
             if self.adopt_slot {
-                self.adopt(&connection, source).await?;
+                self.adopt(&target, &connection, source).await?;
             }
             let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
             tracing::info!(pipeline = name, slot = source.slot, publication = source.publication, at = %cdc::Lsn(slot.confirmed), "ready for `relay run`");
@@ -159,25 +162,15 @@ impl Init {
     }
 
     /// Lets the pipeline begin where the slot stands, on this server.
-    async fn adopt(&self, connection: &Connection, source: &CdcSource) -> Result<()> {
+    async fn adopt(&self, target: &Target, connection: &Connection, source: &CdcSource) -> Result<()> {
         let Some(path) = &self.config else { return Ok(()) };
         let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
-        let identity = connection.identify().await?;
+        let (system, timeline) = cdc::identify(target, source).await?;
         let store = Store::open(&Config::load(path)?)?;
-        let Some((system, timeline)) = identity else {
-            return Err(Error::new(Kind::DatabaseUnusable, "this user may not ask which server it is")
-                .remedy("grant it EXECUTE on pg_control_system() and pg_control_checkpoint()"));
-        };
-        let progress = cdc::Progress {
-            // The server keeps it unsigned.
-            system: system.cast_unsigned().to_string(),
-            timeline: timeline.cast_unsigned(),
-            slot: source.slot.clone(),
-            position: cdc::Lsn(slot.confirmed).to_string(),
-        };
+        let position = cdc::Lsn(slot.confirmed).to_string();
         store.load().await?;
-        progress.store(&store).await?;
-        tracing::info!(position = progress.position, state = store.place(), "the slot is adopted where it stands");
+        cdc::Progress { system, timeline, slot: source.slot.clone(), position: position.clone() }.store(&store).await?;
+        tracing::info!(position, state = store.place(), "the slot is adopted where it stands");
         Ok(())
     }
 
@@ -186,7 +179,9 @@ impl Init {
             Some(path) => match Config::load(path)?.source {
                 Source::Outbox(outbox) => *outbox,
                 Source::Cdc(_) | Source::File(_) => {
-                    return Err(Error::new(Kind::Config, "the source is a file; there is no table to make").at("file", path.display()));
+                    return Err(
+                        Error::new(Kind::Config, "the source is no polled outbox; there is no table to make").at("file", path.display())
+                    );
                 }
             },
             None => OutboxSource::default(),

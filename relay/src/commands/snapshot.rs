@@ -33,10 +33,10 @@ impl Snapshot {
         let connection = target.connect().await?;
         let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
         slot.usable(&source.slot, target.database())?;
-        let (published, _) = cdc::published(&connection.client, &source.publication).await?.unwrap_or_default();
+        let published = cdc::published(&connection.client, &source.publication).await?.unwrap_or_default();
         for table in &self.table {
             let ours = source.captures(table) || source.outbox_name().as_ref() == Some(table);
-            if !ours || !published.iter().any(|p| p.name == *table) {
+            if !ours || !published.tables.iter().any(|p| p.name == *table) {
                 return Err(Error::new(Kind::Config, "the table is not captured, or not in the publication")
                     .at("table", table)
                     .remedy("add it to source.tables and run `relay init --cdc --apply`"));

@@ -30,7 +30,8 @@ pub struct Status {
 struct Report {
     pipeline: String,
     database: String,
-    slot: SlotReport,
+    /// `None` if the slot is gone.
+    slot: Option<SlotReport>,
     /// Everything before is published; where that is remembered.
     published: Option<String>,
     state: String,
@@ -74,16 +75,20 @@ impl Status {
             return Ok(());
         }
         let bytes = |n: i64| ByteSize(u64::try_from(n).unwrap_or(0));
-        let slot = &report.slot;
         println!("pipeline      {} ({})", report.pipeline, report.database);
-        println!("read by       {}", slot.read_by.map_or("nobody".to_owned(), |pid| format!("process {pid}")));
-        println!("slot          {} at {} of {}", slot.name, slot.confirmed, slot.newest);
+        match &report.slot {
+            Some(slot) => {
+                println!("read by       {}", slot.read_by.map_or("nobody".to_owned(), |pid| format!("process {pid}")));
+                println!("slot          {} at {} of {}", slot.name, slot.confirmed, slot.newest);
+                let left = slot.wal_left_bytes.map_or(String::new(), |left| format!(", lost after {} more", bytes(left)));
+                println!("WAL kept      {}{left}", bytes(slot.wal_kept_bytes));
+            }
+            None => println!("slot          there is none: {}", cdc::missing(&source.slot)),
+        }
         println!("published     {} (in {})", report.published.as_deref().unwrap_or("nothing is remembered"), report.state);
         if let Some(lag) = report.lag_bytes {
             println!("lag           {}", ByteSize(lag));
         }
-        let left = slot.wal_left_bytes.map_or(String::new(), |left| format!(", lost after {} more", bytes(left)));
-        println!("WAL kept      {}{left}", bytes(slot.wal_kept_bytes));
         if let Some(oldest) = &report.oldest_transaction {
             println!("oldest writer {} for {} s", oldest.who, oldest.seconds);
         }
@@ -97,10 +102,10 @@ impl Status {
 async fn report(config: &Config, source: &CdcSource) -> Result<Report> {
     let target = Target::parse(&source.url, "relay/status", source.statement_timeout, source.connect_timeout)?;
     let connection = target.connect().await?;
-    let slot = cdc::Slot::find(&connection.client, &source.slot).await?.ok_or_else(|| cdc::missing(&source.slot))?;
+    let slot = cdc::Slot::find(&connection.client, &source.slot).await?;
     let oldest = cdc::oldest_transaction(&connection.client).await?;
     let store = Store::open(config)?;
-    let records = store.load().await?;
+    let records = store.peek().await?;
     let published = Progress::find(&records)?;
     let mut snapshots = BTreeMap::new();
     for key in records.keys() {
@@ -108,16 +113,15 @@ async fn report(config: &Config, source: &CdcSource) -> Result<Report> {
             snapshots.insert(table.to_owned(), read(&records, key)?.unwrap_or_default());
         }
     }
-    let before = published.as_ref().map_or(slot.confirmed, Progress::lsn);
     Ok(Report {
         pipeline: config.name.clone(),
         database: target.label().to_owned(),
-        lag_bytes: Some(slot.current.saturating_sub(before)),
-        published: published.map(|p| p.position),
+        lag_bytes: slot.as_ref().map(|slot| slot.current.saturating_sub(published.as_ref().map_or(slot.confirmed, Progress::lsn))),
+        published: published.as_ref().map(|p| p.position.clone()),
         state: store.place(),
         oldest_transaction: oldest.map(|(seconds, who)| Transaction { seconds, who }),
         snapshots,
-        slot: SlotReport {
+        slot: slot.map(|slot| SlotReport {
             name: source.slot.clone(),
             confirmed: cdc::Lsn(slot.confirmed).to_string(),
             newest: cdc::Lsn(slot.current).to_string(),
@@ -126,6 +130,6 @@ async fn report(config: &Config, source: &CdcSource) -> Result<Report> {
             wal_kept_bytes: slot.kept,
             wal_left_bytes: slot.safe,
             failover: slot.failover,
-        },
+        }),
     })
 }

@@ -177,11 +177,12 @@ impl Config {
 
     /// What `--cdc` means without a file: one outbox, read from the log.
     #[must_use]
-    pub fn captures(outbox: &str) -> Self {
+    pub fn captures(name: Option<&str>, outbox: &str) -> Self {
         let mut source = CdcSource { outbox: Some(outbox.to_owned()), ..CdcSource::default() };
-        source.name_after(&default_name());
+        let name = name.map_or_else(default_name, str::to_owned);
+        source.name_after(&name);
         Self {
-            name: default_name(),
+            name,
             delivery: Delivery::default(),
             source: Source::Cdc(Box::new(source)),
             transforms: Vec::new(),
@@ -211,6 +212,15 @@ impl Config {
         }
         if let Source::Cdc(cdc) = &mut self.source {
             cdc.name_after(&self.name);
+        }
+        if self.state.file.is_some() && matches!(self.sink, Sink::Kafka(_)) {
+            return bad(
+                "state.file".into(),
+                "with a Kafka sink the state lies in a topic: name it with state.topic, or leave both out".into(),
+            );
+        }
+        if self.state.topic.is_some() && !matches!(self.sink, Sink::Kafka(_)) {
+            return bad("state.topic".into(), "without a Kafka sink the state lies in a file: name it with state.file".into());
         }
         self.flow.validate()?;
         self.source.validate()?;

@@ -67,7 +67,8 @@ impl Pipeline<'_> {
     /// Connects, takes the lock, looks at the publication.
     async fn open_cdc(&self, source: &CdcSource, target: &Target) -> Result<Connection> {
         let control = target.connect().await?;
-        self.same_server(control.identify().await?)?;
+        // Who answers is compared with what is remembered, when the stream starts.
+        control.identify().await?;
         lock::acquire(&control, &self.config.name, None, source.takeover_delay).await?;
         for finding in findings(&control.client, source).await? {
             tracing::warn!("{finding}");

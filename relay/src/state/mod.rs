@@ -43,9 +43,9 @@ impl Store {
                 Self::Topic(Box::new(topic::Topic::new(kafka, name)?))
             }
             Sink::File(lines) if config.state.file.is_none() => {
-                lines.path.as_ref().map_or(Self::Nowhere, |path| Self::File(file::File(beside(path))))
+                lines.path.as_ref().map_or(Self::Nowhere, |path| Self::File(file::File::new(beside(path))))
             }
-            Sink::File(_) | Sink::Stdout(_) => config.state.file.clone().map_or(Self::Nowhere, |path| Self::File(file::File(path))),
+            Sink::File(_) | Sink::Stdout(_) => config.state.file.clone().map_or(Self::Nowhere, |path| Self::File(file::File::new(path))),
         })
     }
 
@@ -68,6 +68,17 @@ impl Store {
             Self::Topic(topic) => topic.load().await,
             Self::File(file) => file.load(),
             Self::Nowhere => Ok(Records::new()),
+        }
+    }
+
+    /// Everything that is remembered, without making anything.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn peek(&self) -> Result<Records> {
+        match self {
+            Self::Topic(topic) => topic.peek().await,
+            Self::File(_) | Self::Nowhere => self.load().await,
         }
     }
 

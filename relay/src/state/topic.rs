@@ -13,10 +13,13 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One request to the cluster.
 const REQUEST: Duration = Duration::from_secs(10);
+
+/// Between two looks for a topic that was made a moment ago.
+const UNKNOWN_PAUSE: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub struct Topic {
@@ -67,30 +70,56 @@ impl Topic {
 
     pub(super) async fn load(&self) -> Result<Records> {
         self.create().await?;
+        self.read(REQUEST).await.map_err(|e| self.failed("cannot read the state topic", e))
+    }
+
+    /// Nothing is remembered where there is no topic.
+    pub(super) async fn peek(&self) -> Result<Records> {
+        match self.read(Duration::ZERO).await {
+            Err(error) if is_unknown(&error) => Ok(Records::new()),
+            read => read.map_err(|e| self.failed("cannot read the state topic", e)),
+        }
+    }
+
+    /// `patience` is how long a topic may be unknown.
+    async fn read(&self, patience: Duration) -> std::result::Result<Records, KafkaError> {
         let (client, name) = (self.client.clone(), self.name.clone());
-        let read = tokio::task::spawn_blocking(move || read(&client, &name)).await;
-        read.map_err(|e| Error::new(Kind::Internal, "reading the state failed").cause(e))?
-            .map_err(|e| self.failed("cannot read the state topic", e))
+        let read = tokio::task::spawn_blocking(move || read(&client, &name, patience)).await;
+        read.unwrap_or(Err(KafkaError::Canceled))
     }
 
     pub(super) async fn put(&self, key: &str, value: &Value) -> Result<()> {
         let text = value.to_string();
-        let record = FutureRecord::to(&self.name).key(key).payload(&text);
+        let record = FutureRecord::to(&self.name).partition(0).key(key).payload(&text);
         let sent = self.producer.send(record, Timeout::Never).await;
         sent.map(drop).map_err(|(error, _)| self.failed("cannot write the state topic", error))
     }
 }
 
+fn is_unknown(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::LeaderNotAvailable)
+    )
+}
+
 /// Everything up to the end of the partition as it is now.
-fn read(client: &ClientConfig, name: &str) -> std::result::Result<Records, KafkaError> {
+fn read(client: &ClientConfig, name: &str, patience: Duration) -> std::result::Result<Records, KafkaError> {
     let consumer: BaseConsumer = client.create()?;
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(name, 0, Offset::Beginning)?;
-    let (_, end) = consumer.fetch_watermarks(name, 0, REQUEST)?;
+    let (patience, deadline) = (Instant::now() + patience, Instant::now() + REQUEST);
+    let end = loop {
+        match consumer.fetch_watermarks(name, 0, REQUEST) {
+            Ok((_, end)) => break end,
+            // Made is not yet known everywhere.
+            Err(error) if is_unknown(&error) && Instant::now() < patience => std::thread::park_timeout(UNKNOWN_PAUSE),
+            Err(error) => return Err(error),
+        }
+    };
     consumer.assign(&assignment)?;
     let mut records = Records::new();
     let mut next = 0;
-    let deadline = std::time::Instant::now() + REQUEST;
     while next < end {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
@@ -105,7 +134,7 @@ fn read(client: &ClientConfig, name: &str) -> std::result::Result<Records, Kafka
             // The records at the end may have been compacted away, or be markers.
             None => next = consumer.position()?.find_partition(name, 0).and_then(|p| p.offset().to_raw()).unwrap_or(next).max(next),
         }
-        if next < end && std::time::Instant::now() >= deadline {
+        if next < end && Instant::now() >= deadline {
             return Err(KafkaError::MessageConsumption(Code::OperationTimedOut));
         }
     }

@@ -7,6 +7,9 @@ use crate::source::outbox::TableName;
 use crate::source::postgres::classify;
 use tokio_postgres::Client;
 
+/// What is published of tables.
+const EVERYTHING: &str = "insert, update, delete, truncate";
+
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -44,8 +47,11 @@ pub async fn statements(client: &Client, source: &CdcSource, database: &str, ado
     let wanted = wanted(source, &existing)?;
     match published(client, &source.publication).await? {
         None => statements.push(publication(source, &wanted)?),
-        Some((has, _)) => {
-            for table in wanted.iter().filter(|table| !has.iter().any(|t| t.name == **table)) {
+        Some(has) => {
+            if !has.whole && !source.tables.is_empty() {
+                statements.push(format!("ALTER PUBLICATION {} SET (publish = '{EVERYTHING}')", identifier(&source.publication)));
+            }
+            for table in wanted.iter().filter(|table| !has.tables.iter().any(|t| t.name == **table)) {
                 statements.push(format!("ALTER PUBLICATION {} ADD TABLE {}", identifier(&source.publication), qualified(table)?));
             }
         }
@@ -109,7 +115,7 @@ fn publication(source: &CdcSource, tables: &[String]) -> Result<String> {
     let list = tables.iter().map(|t| qualified(t)).collect::<Result<Vec<_>>>()?.join(", ");
     // Deletes of an outbox's rows are nobody's business: not even sent.
     let only_outbox = source.tables.is_empty();
-    let publish = if only_outbox { "insert, update" } else { "insert, update, delete, truncate" };
+    let publish = if only_outbox { "insert, update" } else { EVERYTHING };
     Ok(format!("CREATE PUBLICATION {name} FOR TABLE {list} WITH (publish = '{publish}', publish_via_partition_root = true)"))
 }
 

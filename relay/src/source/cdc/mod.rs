@@ -17,7 +17,7 @@ mod stream;
 mod value;
 
 pub use ddl::statements;
-pub use progress::Progress;
+pub use progress::{Progress, identify};
 pub use scan::ScanProgress;
-pub use slot::{Lsn, Published, Slot, findings, missing, oldest_transaction, published};
+pub use slot::{Lsn, Publication, Published, Slot, findings, missing, oldest_transaction, published};
 pub use stream::{Reader, request};

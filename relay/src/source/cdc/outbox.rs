@@ -36,12 +36,24 @@ impl Layout {
     /// # Errors
     /// `DatabaseUnusable`, naming the column and the option that asks for it.
     pub(super) fn new(table: &str, columns: &[Column], router: &Router) -> Result<Self> {
-        let find = |name: &str| columns.iter().position(|c| c.name == name);
+        let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+        Self::find(table, &names, router)
+    }
+
+    /// The same, by the columns' names.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn find(table: &str, columns: &[&str], router: &Router) -> Result<Self> {
+        let find = |name: &str| columns.iter().position(|c| *c == name);
         let lacks = |name: &str, option: &str| {
-            Error::new(Kind::DatabaseUnusable, format!("the outbox has no column `{name}`, or it is not published"))
-                .at("table", table)
-                .at("field", format!("source.router.{option}"))
-                .remedy("name the column that the table has")
+            Error::new(
+                Kind::DatabaseUnusable,
+                format!("the outbox has no column `{name}` for source.router.{option}, or it is not published"),
+            )
+            .at("table", table)
+            .at("field", format!("source.router.{option}"))
+            .remedy("name the column that the table has")
         };
         // A name that was given must be there; of the usual ones, one.
         let optional = |given: &Option<String>, option: &str, usual: &[&str]| match given {

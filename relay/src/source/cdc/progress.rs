@@ -2,8 +2,11 @@
 //! server is told: only so can a slot that somebody moved be noticed.
 
 use super::slot::{Lsn, Slot};
+use crate::config::CdcSource;
 use crate::error::{Error, Kind, Result};
+use crate::source::postgres::{Target, stream_error};
 use crate::state::{Records, Store, read};
+use pgwire_replication::ReplicationClient;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,11 +85,24 @@ impl Progress {
     }
 }
 
+/// The server's system identifier and timeline, as the replication protocol
+/// tells them: the catalog's timeline lags behind after a promotion.
+///
+/// # Errors
+/// When the server refuses a replication session.
+pub async fn identify(target: &Target, source: &CdcSource) -> Result<(String, u32)> {
+    let failed = |e| stream_error(e, "cannot open a replication session").at("slot", &source.slot);
+    let config = target.replication(&source.slot, &source.publication);
+    let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
+    let server = client.identify_system().await.map_err(failed)?;
+    Ok((server.system_id, server.timeline))
+}
+
 /// Remembers positions in a task of its own, the newest one each time.
 pub(super) struct Recorder {
     wanted: watch::Sender<u64>,
     stored: Arc<AtomicU64>,
-    task: JoinHandle<Error>,
+    task: Option<JoinHandle<Error>>,
 }
 
 impl Recorder {
@@ -108,7 +124,7 @@ impl Recorder {
                 tokio::time::sleep(interval).await;
             }
         });
-        Self { wanted, stored, task }
+        Self { wanted, stored, task: Some(task) }
     }
 
     /// Asks for a position to be remembered.
@@ -125,18 +141,23 @@ impl Recorder {
         self.stored.load(Ordering::Acquire)
     }
 
-    /// The failure that ended it.
+    /// The failure that ended it, said once.
     pub(super) async fn failure(&mut self) -> Option<Error> {
-        if !self.task.is_finished() {
-            return None;
-        }
-        Some((&mut self.task).await.unwrap_or_else(|e| Error::new(Kind::Internal, "the task that remembers positions failed").cause(e)))
+        let task = self.task.take_if(|task| task.is_finished())?;
+        Some(task.await.unwrap_or_else(|e| Error::new(Kind::Internal, "the task that remembers positions failed").cause(e)))
+    }
+
+    /// Whether it still remembers anything.
+    pub(super) fn is_alive(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.is_finished())
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

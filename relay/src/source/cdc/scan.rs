@@ -39,6 +39,8 @@ pub(super) struct Scan {
     /// Rows the statistics expect.
     pub(super) estimate: i64,
     progress: ScanProgress,
+    /// Whether nothing was read since it was described.
+    fresh: bool,
 }
 
 /// Columns that are published and stored, with the place of each in the primary
@@ -48,7 +50,7 @@ const COLUMNS: &str = "\
            coalesce(array_position(p.indkey::int2[], a.attnum), -1)::int, \
            coalesce(CASE c.relreplident WHEN 'i' THEN a.attnum = ANY (r.indkey) WHEN 'd' THEN a.attnum = ANY (p.indkey) ELSE false END, false), \
            c.relkind = 'p', c.relreplident::text, greatest(c.reltuples, 0)::int8, \
-           (pg_total_relation_size(c.oid) / greatest(c.reltuples, 1))::int8, c.oid \
+           (pg_total_relation_size(c.oid) / greatest(c.reltuples, 1))::int8, c.oid, row_security_active(c.oid) \
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
     LEFT JOIN pg_index p ON p.indrelid = c.oid AND p.indisprimary \
     LEFT JOIN pg_index r ON r.indrelid = c.oid AND r.indisreplident \
@@ -77,6 +79,9 @@ impl Scan {
         let qualified = TableName::parse(name)?;
         let rows = client.query(COLUMNS, &[&qualified.sql()]).await.map_err(failed)?;
         let Some(first) = rows.first() else { return unusable("there is no such table to take a snapshot of", "correct its name") };
+        if first.get(11) {
+            return unusable("row security hides rows of the table from this user", "use a user with BYPASSRLS, or the owner of the table");
+        }
         let Some(published) = client.query_opt(PUBLISHED, &[&source.publication, &name]).await.map_err(failed)? else {
             return unusable(
                 "the table is not in the publication",
@@ -127,7 +132,13 @@ impl Scan {
             row_bytes: first.get(9),
             estimate: first.get(8),
             progress,
+            fresh: true,
         })
+    }
+
+    /// Whether nothing was read since it was described.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     pub(super) fn name(&self) -> &str {
@@ -196,6 +207,7 @@ impl Scan {
         if let Some(last) = last {
             self.progress.after = Some(self.key.iter().map(|(_, _, at)| last.get(*at).unwrap_or_default().to_owned()).collect());
         }
+        self.fresh = false;
         self.progress.rows += rows as u64;
         self.progress.done = done;
     }

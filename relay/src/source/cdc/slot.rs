@@ -1,5 +1,6 @@
 //! Slot and publication: what the server says about them, and what is wrong.
 
+use super::outbox::Layout;
 use crate::config::CdcSource;
 use crate::error::{Error, Kind, Result};
 use crate::source::postgres::classify;
@@ -83,7 +84,7 @@ impl Slot {
             let why = self.invalidation.as_deref().unwrap_or("the WAL it needs is removed");
             return at(Error::new(Kind::SlotInvalidated, format!("the server has invalidated the slot: {why}"))
                 .at("confirmed", Lsn(self.confirmed))
-                .remedy("changes since are lost to the slot: drop it, raise max_slot_wal_keep_size, run `relay init --cdc --apply`, and read the tables again"));
+                .remedy("changes since are lost to the slot: drop it, raise max_slot_wal_keep_size, run `relay init --cdc --apply`, then `relay init --cdc --adopt-slot -c FILE`, and read the tables again"));
         }
         Ok(())
     }
@@ -113,7 +114,19 @@ impl std::fmt::Display for Lsn {
 pub fn missing(name: &str) -> Error {
     Error::new(Kind::SlotMissing, "the replication slot does not exist")
         .at("slot", name)
-        .remedy("run `relay init --cdc --apply`; if the pipeline ran before, what was committed since the slot was dropped must be read from the tables")
+        .remedy("run `relay init --cdc --apply`; if the pipeline ran before, also `relay init --cdc --adopt-slot -c FILE`, and read the tables again, for what was committed in between is not in the new slot")
+}
+
+/// A publication.
+#[derive(Clone, Debug, Default)]
+pub struct Publication {
+    /// Its tables.
+    pub tables: Vec<Published>,
+    /// Whether it publishes updates or deletes, which need a replica identity.
+    pub changes: bool,
+    /// Whether it publishes all there is to a row's life: inserts, updates and
+    /// deletes.
+    pub whole: bool,
 }
 
 /// A table of the publication.
@@ -125,18 +138,22 @@ pub struct Published {
     pub identified: bool,
 }
 
-/// Tables of a publication, or `None` if there is no such publication, with
-/// whether it publishes updates or deletes.
+/// A publication, if there is one of this name.
 ///
 /// # Errors
 /// When the session fails.
-pub async fn published(client: &Client, publication: &str) -> Result<Option<(Vec<Published>, bool)>> {
+pub async fn published(client: &Client, publication: &str) -> Result<Option<Publication>> {
     let failed = |e| classify(e, "cannot look at the publication");
-    let found = client.query_opt("SELECT pubupdate OR pubdelete FROM pg_publication WHERE pubname = $1", &[&publication]).await;
+    let found = client
+        .query_opt(
+            "SELECT pubupdate OR pubdelete, pubinsert AND pubupdate AND pubdelete FROM pg_publication WHERE pubname = $1",
+            &[&publication],
+        )
+        .await;
     let Some(row) = found.map_err(failed)? else { return Ok(None) };
     let rows = client.query(TABLES, &[&publication]).await.map_err(failed)?;
     let tables = rows.iter().map(|row| Published { name: row.get(0), identified: row.get(1) }).collect();
-    Ok(Some((tables, row.get(0))))
+    Ok(Some(Publication { tables, changes: row.get(0), whole: row.get(1) }))
 }
 
 // Default: a primary key. Index: while the index stands.
@@ -148,21 +165,43 @@ const TABLES: &str = "\
     JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
     WHERE t.pubname = $1 ORDER BY 1";
 
+/// The columns of `schema.table`.
+async fn columns(client: &Client, table: &str) -> Result<Vec<String>> {
+    let sql = "SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE format('%s.%s', n.nspname, c.relname) = $1 AND a.attnum > 0 AND NOT a.attisdropped";
+    let rows = client.query(sql, &[&table]).await.map_err(|e| classify(e, "cannot look at the outbox"))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// What is wrong between publication and configuration; empty if nothing is.
 ///
 /// # Errors
 /// When the session fails, or there is no such publication.
 pub async fn findings(client: &Client, source: &CdcSource) -> Result<Vec<String>> {
-    let Some((tables, changes)) = published(client, &source.publication).await? else {
+    let Some(Publication { tables, changes, whole }) = published(client, &source.publication).await? else {
         return Err(Error::new(Kind::DatabaseUnusable, "the publication does not exist")
             .at("publication", &source.publication)
             .remedy("run `relay init --cdc --apply`"));
     };
     let mut findings = Vec::new();
-    if let Some(outbox) = source.outbox_name()
-        && !tables.iter().any(|t| t.name == outbox)
-    {
-        findings.push(format!("publication {} lacks the outbox {outbox}", source.publication));
+    if let Some(outbox) = source.outbox_name() {
+        if tables.iter().any(|t| t.name == outbox) {
+            // Only said: the log may hold rows of another shape.
+            let columns = columns(client, &outbox).await?;
+            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            if let Err(error) = Layout::find(&outbox, &names, &source.router) {
+                findings.push(format!("{outbox}: {}", error.what()));
+            }
+        } else {
+            findings.push(format!("publication {} lacks the outbox {outbox}", source.publication));
+        }
+    }
+    if !whole && !source.tables.is_empty() {
+        findings.push(format!(
+            "publication {0} leaves out inserts, updates or deletes: those changes never arrive; \
+             ALTER PUBLICATION {0} SET (publish = 'insert, update, delete, truncate')",
+            source.publication
+        ));
     }
     for pattern in &source.tables {
         if !tables.iter().any(|t| crate::config::matches(std::slice::from_ref(pattern), &t.name)) {

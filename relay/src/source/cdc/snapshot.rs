@@ -17,7 +17,7 @@ use crate::source::postgres::{Connection, classify};
 use bytes::Bytes;
 use metrics::counter;
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::SimpleQueryMessage;
 
 /// Prefix of our own messages in the log: watermarks, and requests.
@@ -74,6 +74,10 @@ pub(super) struct Snapshots {
     delivered: VecDeque<u32>,
     watermarks: u64,
 }
+
+/// How long a chunk is read again and again before the session ends: the stream
+/// rests meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a watermark released.
 pub(super) struct Released {
@@ -161,6 +165,7 @@ impl Snapshots {
         let bytes = i64::try_from(source.snapshot_chunk_bytes.as_u64()).unwrap_or(i64::MAX);
         let limit = (bytes / scan.row_bytes().max(1)).clamp(1, i64::from(source.snapshot_chunk_rows));
         let sql = scan.chunk(limit);
+        let started = Instant::now();
         let (visibility, rows) = loop {
             let answer = connection.client.simple_query(&sql).await.map_err(failed)?;
             let mut rows = answer.into_iter().filter_map(|message| match message {
@@ -173,6 +178,11 @@ impl Snapshots {
             // may not come again as an older row.
             if self.delivered.iter().all(|xid| visibility.sees(*xid)) {
                 break (visibility, rows.collect::<Vec<_>>());
+            }
+            if started.elapsed() >= PATIENCE {
+                return Err(Error::new(Kind::DatabaseUnavailable, "a transaction is in the log, and stays invisible")
+                    .at("table", &name)
+                    .remedy("it waits for a synchronous standby that does not answer; the relay connects again"));
             }
             tokio::time::sleep(AGAIN).await;
         };
@@ -194,6 +204,12 @@ impl Snapshots {
         connection.client.execute(emit, &[&format!("{PREFIX}{}", source.slot), &content]).await.map_err(failed)?;
         self.chunk = Some(chunk);
         Ok(())
+    }
+
+    /// Takes away the table that is being read.
+    pub(super) fn give_up(&mut self) -> Option<Scan> {
+        self.chunk = None;
+        self.scans.pop_front()
     }
 
     /// A message of ours came by; the chunk it marks is released.

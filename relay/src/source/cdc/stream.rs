@@ -144,7 +144,8 @@ impl Reader {
     /// When the stream ends or a change cannot be read.
     pub async fn run(&mut self, intake: &mut Intake<'_>, until: Option<u64>) -> Result<()> {
         let mut breath = 0;
-        while until.is_none_or(|until| self.read < until || !self.snapshots.is_done()) {
+        // To the end of a transaction, where its position can be passed.
+        while until.is_none_or(|until| self.read < until || !self.snapshots.is_done() || self.transaction.is_some()) {
             if self.transaction.is_none() && self.snapshots.wants_chunk() {
                 self.read_chunk().await?;
             }
@@ -320,15 +321,18 @@ impl Reader {
             }
             (place.position, place.time)
         } else {
-            (Position { commit: lsn, index: 0 }, self.now())
+            // `lsn` is the message's end. Where the next record starts there, it
+            // may be the commit of a transaction, which has that place itself.
+            (Position { commit: lsn.saturating_sub(1), index: 0 }, self.now())
         };
         if self.source.messages.iter().any(|p| prefix.starts_with(p.as_str())) {
             let event = message::read(self.source.message_format, prefix, content, position, time, intake)?;
             self.admit(event, intake).await?;
         }
         if !transactional {
-            // The slot skips what starts before the position confirmed.
-            self.pass(lsn + 1);
+            // The slot skips what starts before the position confirmed, and no
+            // more: the next record may start right there.
+            self.pass(lsn);
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ impl Target {
                 SslMode::VerifyFull => Mode::VerifyFull,
             },
             ca_pem_path: address.root.clone(),
+            // Said explicitly, an address is verified as any other name is.
+            sni_hostname: Some(address.host.clone()),
             ..TlsConfig::default()
         };
         let quoted = format!("\"{}\"", publication.replace('"', "\"\""));

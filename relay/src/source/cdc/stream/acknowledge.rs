@@ -98,15 +98,17 @@ impl Reader {
         let deadline = Instant::now() + self.source.status_interval * 3;
         let metrics = self.client.metrics();
         let (_, head) = self.ledger.take_done();
-        if let Err(error) = self.record_chunks(head).await {
-            tracing::warn!("{error}");
+        match tokio::time::timeout_at(deadline, self.record_chunks(head)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("{error}"),
+            Err(_) => tracing::warn!("the progress of a snapshot could not be remembered in time; its last rows come again"),
         }
         let head = head.map_or(0, |head| head.commit);
         loop {
             self.acknowledge();
             let told = metrics.last_applied_lsn().as_u64() >= self.acknowledged;
             let done = self.acknowledged >= head && told;
-            if done || !self.client.is_running() || self.recorder.failure().await.is_some() || Instant::now() >= deadline {
+            if done || !self.client.is_running() || !self.recorder.is_alive() || Instant::now() >= deadline {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

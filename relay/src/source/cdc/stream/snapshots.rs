@@ -33,17 +33,18 @@ impl Reader {
     /// Begins the snapshots that the configuration asks for, and goes on with
     /// those that were not finished.
     pub(super) async fn resume_snapshots(&mut self, records: &Records) -> Result<()> {
+        let mut unfinished: Vec<(String, ScanProgress)> = Vec::new();
         let mut wanted: Vec<(String, ScanProgress)> = Vec::new();
         for (key, _) in records.iter().filter(|(key, _)| key.starts_with("snapshot/")) {
             let progress: ScanProgress = read(records, key)?.unwrap_or_default();
             if !progress.done {
-                wanted.push((key.trim_start_matches("snapshot/").to_owned(), progress));
+                unfinished.push((key.trim_start_matches("snapshot/").to_owned(), progress));
             }
         }
         if self.source.snapshot != SnapshotMode::None {
-            let (tables, _) = published(&self.control.client, &self.source.publication).await?.unwrap_or_default();
+            let published = published(&self.control.client, &self.source.publication).await?.unwrap_or_default();
             let run = Lsn(self.newest().await?).to_string();
-            for table in tables {
+            for table in published.tables {
                 let ours = self.source.outbox_name().as_deref() == Some(&table.name) || self.source.captures(&table.name);
                 let left_out = crate::config::matches(&self.source.snapshot_exclude, &table.name);
                 if ours && !left_out && !records.contains_key(&record(&table.name)) {
@@ -51,10 +52,24 @@ impl Reader {
                 }
             }
         }
+        for (table, progress) in unfinished {
+            self.begin_if_possible(&table, progress).await?;
+        }
         for (table, progress) in wanted {
             self.begin_scan(&table, progress).await?;
         }
         Ok(())
+    }
+
+    /// A snapshot of a table that is gone meanwhile must not stop what runs.
+    async fn begin_if_possible(&mut self, table: &str, progress: ScanProgress) -> Result<()> {
+        match self.begin_scan(table, progress).await {
+            Err(error) if matches!(error.kind(), Kind::Config | Kind::DatabaseUnusable) => {
+                tracing::error!("a snapshot cannot be taken, and is left: {error}");
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     async fn begin_scan(&mut self, table: &str, progress: ScanProgress) -> Result<()> {
@@ -76,7 +91,18 @@ impl Reader {
             self.snapshots.attach(connection);
         }
         let encoder = &self.encoder;
-        self.snapshots.read(&self.source, |table, message| encoder.key(table, &snapshot::row(message)?, None)).await
+        let key = |table: &_, message: &_| encoder.key(table, &snapshot::row(message)?, None);
+        match self.snapshots.read(&self.source, key).await {
+            // The table was altered; as it is now, it may still be read.
+            Err(error) if error.kind() == Kind::DatabaseUnusable => {
+                tracing::warn!("{error}");
+                match self.snapshots.give_up() {
+                    Some(scan) if !scan.is_fresh() => self.begin_if_possible(scan.name(), scan.progress().clone()).await,
+                    _ => Err(error),
+                }
+            }
+            result => result,
+        }
     }
 
     /// A message of this pipeline to itself.
@@ -86,14 +112,7 @@ impl Reader {
                 let progress = ScanProgress { run: Lsn(place.position.commit).to_string(), ..ScanProgress::default() };
                 // Before the message can be confirmed, or a crash would forget it.
                 self.store.put(&record(&table), &progress).await?;
-                match self.begin_scan(&table, progress.clone()).await {
-                    // A request that cannot be served must not stop what runs.
-                    Err(error) if matches!(error.kind(), Kind::Config | Kind::DatabaseUnusable) => {
-                        tracing::error!("a snapshot was asked for and cannot be taken: {error}");
-                        self.store.put(&record(&table), &ScanProgress { done: true, ..progress }).await
-                    }
-                    result => result,
-                }
+                self.begin_if_possible(&table, progress).await
             }
             Ok(Own::Watermark(token)) => match self.snapshots.release(&token) {
                 Some(released) => self.hand_over_chunk(released, place, intake).await,
