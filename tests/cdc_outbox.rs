@@ -196,7 +196,7 @@ fn an_update_that_halts() {
     insert(&database, 2, "", "");
     let said = capture.drain().expect(7, &["[bad-event]", "table=public.outboxevent", "position=", "on_update"]).stderr;
     assert!(!said.contains("secret"), "no content in the log");
-    assert_eq!(texts(&capture.consumer().read_to_end()[..]), [(Some("k1"), None)]);
+    assert_eq!(texts(capture.consumer().read_to_end()), [(Some("k1"), None)]);
     // As the remedy says.
     capture.write(&format!("{OUTBOX}[source.router]\non_update = \"error\""), "");
     let keys: Vec<_> = capture.publish().into_iter().map(|m| m.key.expect("a key")).collect();

@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod boundary;
 mod broker;
+mod cdc_crash;
 mod cdc_init;
 mod cdc_messages;
 mod cdc_outbox;

@@ -107,8 +107,9 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn start(store: Arc<Store>, mut progress: Progress, interval: Duration) -> Self {
-        let (wanted, mut positions) = watch::channel(0);
-        let stored = Arc::new(AtomicU64::new(0));
+        // From what is remembered on: a position below it is never wanted.
+        let (wanted, mut positions) = watch::channel(progress.lsn());
+        let stored = Arc::new(AtomicU64::new(progress.lsn()));
         let told = Arc::clone(&stored);
         let task = tokio::spawn(async move {
             loop {

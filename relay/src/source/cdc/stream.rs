@@ -84,12 +84,13 @@ impl Reader {
         found.usable(&source.slot, target.database())?;
         let records = store.load().await?;
         let known = Progress::find(&records)?;
+        let begin = known.as_ref().map_or(0, Progress::lsn).max(found.confirmed);
         let config = target
             .replication(&source.slot, &source.publication)
             .with_status_interval(source.status_interval)
             .with_wakeup_interval(source.status_interval)
             .with_buffer_size(source.read_ahead)
-            .with_start_lsn(known.as_ref().map_or(0, Progress::lsn).max(found.confirmed).into());
+            .with_start_lsn(begin.into());
         let failed = |e| stream_error(e, "cannot start the replication stream").at("slot", &source.slot);
         let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
         let server = client.identify_system().await.map_err(failed)?;
@@ -115,7 +116,7 @@ impl Reader {
             catalog: Catalog::builtin(),
             tables: HashMap::new(),
             transaction: None,
-            read: 0,
+            read: begin,
             acknowledged: 0,
             inspected: None,
             beaten: Instant::now(),
@@ -215,8 +216,12 @@ impl Reader {
     /// Everything before `position` has been handed over: an entry of the
     /// window without an event, so that an idle database keeps no WAL.
     fn pass(&mut self, position: u64) {
-        self.read = self.read.max(position);
-        self.ledger.pass(Position { commit: position, index: 0 });
+        // The server reads its log from before the slot's position, and its
+        // first keepalives say so.
+        if position > self.read {
+            self.read = position;
+            self.ledger.pass(Position { commit: position, index: 0 });
+        }
     }
 
     /// The place of the next change.
