@@ -63,8 +63,10 @@ fn the_example_runs() {
 /// is accepted.
 #[test]
 fn every_configuration_shown_is_accepted() {
-    let mut shown: Vec<String> =
-        ["README.md", "docs/ARCHITECTURE.md", "docs/cdc.md", "docs/debezium.md", "docs/delivery.md"].iter().flat_map(|d| blocks(&read(d), "toml")).collect();
+    let mut shown: Vec<String> = ["README.md", "docs/ARCHITECTURE.md", "docs/cdc.md", "docs/debezium.md", "docs/delivery.md"]
+        .iter()
+        .flat_map(|d| blocks(&read(d), "toml"))
+        .collect();
     shown.retain(|text| text.contains("[source]"));
     shown.push(read("examples/customer-events/relay.toml").replace("../../", ""));
     for text in shown {

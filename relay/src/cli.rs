@@ -136,9 +136,11 @@ fn report(error: &Error) {
 }
 
 fn log(verbose: u8, format: LogFormat) {
+    // The replication library logs as an error what is returned to us, and said
+    // once with coordinates and remedy.
     let default = match verbose {
-        0 => "info",
-        1 => "info,relay=debug",
+        0 => "info,pgwire_replication=off",
+        1 => "info,pgwire_replication=off,relay=debug",
         _ => "debug,relay=trace,librdkafka=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

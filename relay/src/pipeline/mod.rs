@@ -176,6 +176,8 @@ impl Pipeline<'_> {
             .with_min_delay(self.config.flow.retry_min)
             .with_max_delay(self.config.flow.retry_max)
             .with_jitter()
+            // Its own seed is a constant: relays would retry in step.
+            .with_jitter_seed(uuid::Uuid::new_v4().as_u64_pair().0)
             .without_max_times();
         let mut delays = backoff.build();
         loop {
