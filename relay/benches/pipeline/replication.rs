@@ -49,9 +49,11 @@ pub async fn run(services: &Services, database: &Database, load: Load, rows: u64
                 0 => tokio::task::block_in_place(|| receive(database, &slot, &end, &meter))?,
                 1 => relay(config(database, &slot, load, None)?, None, &meter, rows).await?,
                 _ => {
-                    let name = format!("bench-log-{}-{round}", std::process::id());
+                    // With a name of its own for each load: the state is named after it.
+                    let load = LOADS.iter().position(|l| *l == load).unwrap_or_default();
+                    let name = format!("bench-log-{}-{load}-{round}", std::process::id());
                     let topic = Topic::create(&admin, &services.brokers, name).await?;
-                    let sample = relay(config(database, &slot, load, Some(&topic))?, Some(&topic), &meter, rows).await?;
+                    let sample = relay(config(database, &slot, LOADS[load], Some(&topic))?, Some(&topic), &meter, rows).await?;
                     topic.delete().await?;
                     sample
                 }
