@@ -5,8 +5,7 @@ use crate::config::{CdcSource, SnapshotMode};
 use crate::error::{Error, Result};
 use crate::source::Intake;
 use crate::source::cdc::{Reader, findings};
-use crate::source::outbox::lock;
-use crate::source::postgres::{Connection, Target};
+use crate::source::postgres::{Connection, Target, lock};
 use crate::state::Store;
 use std::sync::Arc;
 

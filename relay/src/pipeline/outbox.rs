@@ -4,8 +4,8 @@ use super::{End, Pipeline, conclude};
 use crate::config::OutboxSource;
 use crate::error::{Error, Result};
 use crate::source::Intake;
-use crate::source::outbox::{Acknowledger, Backlog, Reader, Table, TableName, Unfinished, audit, lock, refuse};
-use crate::source::postgres::Target;
+use crate::source::outbox::{Acknowledger, Backlog, Reader, Table, Unfinished, audit, refuse};
+use crate::source::postgres::{TableName, Target, lock};
 use std::sync::Arc;
 
 impl Pipeline<'_> {

@@ -3,20 +3,11 @@
 use super::slot::{Slot, published};
 use crate::config::CdcSource;
 use crate::error::{Error, Kind, Result};
-use crate::source::outbox::TableName;
-use crate::source::postgres::classify;
+use crate::source::postgres::{TableName, classify, literal, quote};
 use tokio_postgres::Client;
 
 /// What is published of tables.
 const EVERYTHING: &str = "insert, update, delete, truncate";
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
 
 fn qualified(name: &str) -> Result<String> {
     Ok(TableName::parse(name)?.sql())
@@ -49,10 +40,10 @@ pub async fn statements(client: &Client, source: &CdcSource, database: &str, ado
         None => statements.push(publication(source, &wanted)?),
         Some(has) => {
             if !has.whole && !source.tables.is_empty() {
-                statements.push(format!("ALTER PUBLICATION {} SET (publish = '{EVERYTHING}')", identifier(&source.publication)));
+                statements.push(format!("ALTER PUBLICATION {} SET (publish = '{EVERYTHING}')", quote(&source.publication)));
             }
             for table in wanted.iter().filter(|table| !has.tables.iter().any(|t| t.name == **table)) {
-                statements.push(format!("ALTER PUBLICATION {} ADD TABLE {}", identifier(&source.publication), qualified(table)?));
+                statements.push(format!("ALTER PUBLICATION {} ADD TABLE {}", quote(&source.publication), qualified(table)?));
             }
         }
     }
@@ -107,7 +98,7 @@ fn wanted(source: &CdcSource, existing: &[String]) -> Result<Vec<String>> {
 }
 
 fn publication(source: &CdcSource, tables: &[String]) -> Result<String> {
-    let name = identifier(&source.publication);
+    let name = quote(&source.publication);
     if tables.is_empty() {
         // Logical messages need a publication too, and no table in it.
         return Ok(format!("CREATE PUBLICATION {name}"));
@@ -122,7 +113,7 @@ fn publication(source: &CdcSource, tables: &[String]) -> Result<String> {
 /// Debezium's columns.
 fn outbox_table(table: &str, source: &CdcSource) -> String {
     let r = &source.router;
-    let name = |given: &Option<String>, usual| identifier(given.as_deref().unwrap_or(usual));
+    let name = |given: &Option<String>, usual| quote(given.as_deref().unwrap_or(usual));
     format!(
         "CREATE TABLE {table} (\n  {} uuid PRIMARY KEY DEFAULT gen_random_uuid(),\n  {} varchar(255) NOT NULL,\n  {} varchar(255) NOT NULL,\n  \
          {} varchar(255) NOT NULL,\n  {} jsonb\n)",

@@ -5,8 +5,7 @@ use super::relation::{Table, describe};
 use super::value::Catalog;
 use crate::config::CdcSource;
 use crate::error::{Error, Kind, Result};
-use crate::source::outbox::{TableName, quote};
-use crate::source::postgres::classify;
+use crate::source::postgres::{TableName, classify, literal, quote};
 use bytes::{BufMut as _, Bytes};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -211,9 +210,4 @@ impl Scan {
         self.progress.rows += rows as u64;
         self.progress.done = done;
     }
-}
-
-/// Safe with `standard_conforming_strings`, which is on unless somebody turned it off: hence the `E`.
-fn literal(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

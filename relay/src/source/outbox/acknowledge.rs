@@ -1,11 +1,11 @@
 //! The acknowledging half, on a session of its own: deletes what is published,
 //! or (`retain`) records it.
 
-use super::table::{Table, quote};
+use super::table::Table;
 use super::{Unfinished, ddl, multirange};
 use crate::checkpoint::Ledger;
 use crate::error::Result;
-use crate::source::postgres::{Connection, classify};
+use crate::source::postgres::{Connection, classify, literal, quote};
 use rangemap::RangeInclusiveSet;
 use tokio_postgres::Statement;
 
@@ -62,11 +62,11 @@ impl Acknowledger {
             }
         }
         let write = format!(
-            "INSERT INTO {0} AS c (pipeline, table_name, floor, acknowledged) VALUES ($1, '{1}', $2, $3::text::int8multirange) \
+            "INSERT INTO {0} AS c (pipeline, table_name, floor, acknowledged) VALUES ($1, {1}, $2, $3::text::int8multirange) \
              ON CONFLICT (pipeline) DO UPDATE SET table_name = excluded.table_name, floor = excluded.floor, \
              acknowledged = excluded.acknowledged, updated_at = now()",
             ddl::CHECKPOINT,
-            name.replace('\'', "''")
+            literal(&name)
         );
         let statement = connection.client.prepare(&write).await.map_err(|e| classify(e, "cannot prepare the checkpoint"))?;
         unfinished.restore(&checkpoint);

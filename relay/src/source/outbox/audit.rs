@@ -1,9 +1,9 @@
 //! What polling relies on, checked in the catalogue before the first row is
 //! read. Each finding says why it matters and the SQL that mends it.
 
-use super::table::{Table, quote};
+use super::table::Table;
 use crate::error::{Error, Kind, Result};
-use crate::source::postgres::classify;
+use crate::source::postgres::{classify, quote};
 use std::fmt;
 use tokio_postgres::Client;
 

@@ -1,10 +1,11 @@
 //! The SQL of `relay init`: makes the table, or brings an existing one to what
 //! polling relies on. Every statement may run twice.
 
-use super::table::{DEFAULT_NAMES, TableName, column_name, lane_expression, quote, takes_xid};
+use super::table::{DEFAULT_NAMES, column_name, lane_expression, takes_xid};
 use crate::config::OutboxSource;
 use crate::error::Result;
 use crate::source::outbox::Table;
+use crate::source::postgres::{TableName, quote};
 use tokio_postgres::Client;
 
 /// A queue's rows live for moments: vacuum by count, not by share, and do not

@@ -6,7 +6,6 @@ mod acknowledge;
 mod audit;
 mod ddl;
 mod floor;
-pub mod lock;
 mod poll;
 mod queries;
 mod row;
@@ -17,8 +16,7 @@ pub(crate) use audit::refuse;
 pub use audit::{Finding, audit};
 pub use ddl::statements;
 pub use poll::{Backlog, Reader};
-pub(crate) use table::quote;
-pub use table::{Table, TableName};
+pub use table::Table;
 
 use rangemap::RangeInclusiveSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

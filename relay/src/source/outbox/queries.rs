@@ -1,6 +1,7 @@
 //! The SQL of a poll.
 
-use super::table::{Table, quote};
+use super::table::Table;
+use crate::source::postgres::quote;
 
 pub(super) struct Queries {
     /// The floor's observation.

@@ -1,9 +1,8 @@
 //! One owner at a time: a session-level advisory lock on the pipeline's name,
 //! held by the session that reads.
 
-use super::TableName;
 use crate::error::{Error, Kind, Result};
-use crate::source::postgres::{Connection, classify};
+use crate::source::postgres::{Connection, TableName, classify};
 use std::time::Duration;
 
 /// How often a waiting relay tries again.
