@@ -119,6 +119,15 @@ fn every_error_is_documented() {
     }
 }
 
+/// Every metric is explained.
+#[test]
+fn metrics_are_complete() {
+    let text = read("README.md");
+    for (name, _) in relay::metrics::ALL {
+        assert!(text.contains(&format!("`{name}")), "README.md lacks `{name}`");
+    }
+}
+
 /// The demo on its own embedded broker and on a real one; it verifies itself.
 #[test]
 fn the_demo_keeps_its_promise() {

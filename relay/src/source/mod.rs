@@ -83,6 +83,12 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Whether something was admitted and not handed over.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Hands over what was admitted. To be called whenever the source pauses:
     /// what is not handed over makes no progress.
     pub fn hand_over(&mut self) {

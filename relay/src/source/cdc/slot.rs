@@ -134,7 +134,7 @@ pub struct Publication {
 pub struct Published {
     /// `schema.table`.
     pub name: String,
-    /// `d`, `n`, `f` or `i`, and whether the identity has columns.
+    /// Whether its replica identity is there: a primary key, an index, or FULL.
     pub identified: bool,
 }
 

@@ -34,6 +34,14 @@ use tokio::time::Instant;
 /// How often progress is told to the session that talks to the server.
 const ACKNOWLEDGE: Duration = Duration::from_millis(100);
 
+/// What was read waits for company until nothing came for this long: a walsender
+/// at work has more long before, and nobody feels it otherwise.
+const QUIET: Duration = Duration::from_millis(1);
+
+/// And never longer than this. Woken for each change, a lane has batches of one,
+/// and each costs a wake-up and a call into Wasm; in this time come hundreds.
+const HOLD: Duration = Duration::from_millis(10);
+
 /// Changes between two looks at the clock while there is no pause.
 const BREATH: u32 = 1024;
 
@@ -95,6 +103,9 @@ impl Reader {
         let mut client = ReplicationClient::connect_gated(config).await.map_err(failed)?;
         let server = client.identify_system().await.map_err(failed)?;
         if let Some(known) = &known {
+            if known.slot != source.slot {
+                tracing::warn!(before = known.slot, now = source.slot, "the pipeline read another slot before");
+            }
             known.continues(&server.system_id, server.timeline, &found).map_err(|e| e.at("state", store.place()))?;
         }
         let progress = Progress {
@@ -145,23 +156,34 @@ impl Reader {
     /// When the stream ends or a change cannot be read.
     pub async fn run(&mut self, intake: &mut Intake<'_>, until: Option<u64>) -> Result<()> {
         let mut breath = 0;
+        // When what is held back must go.
+        let mut held = None;
         // To the end of a transaction, where its position can be passed.
         while until.is_none_or(|until| self.read < until || !self.snapshots.is_done() || self.transaction.is_some()) {
             if self.transaction.is_none() && self.snapshots.wants_chunk() {
+                intake.hand_over();
                 self.read_chunk().await?;
             }
             let event = match self.ready().await {
                 Some(event) => event,
-                None => {
-                    intake.hand_over();
-                    tokio::select! {
-                        event = self.client.recv() => event,
-                        () = tokio::time::sleep(ACKNOWLEDGE) => {
-                            self.tick().await?;
+                None if intake.holds_back() => {
+                    let (now, last) = (Instant::now(), *held.get_or_insert_with(|| Instant::now() + HOLD));
+                    match tokio::time::timeout_at(last.min(now + QUIET), self.client.recv()).await {
+                        Ok(event) => event,
+                        Err(_) => {
+                            held = None;
+                            intake.hand_over();
                             continue;
                         }
                     }
                 }
+                None => tokio::select! {
+                    event = self.client.recv() => event,
+                    () = tokio::time::sleep(ACKNOWLEDGE) => {
+                        self.tick().await?;
+                        continue;
+                    }
+                },
             };
             let event = event.map_err(|e| self.ended(e))?.ok_or_else(|| self.ended(PgWireError::Task("the stream ended".into())))?;
             self.take(event, intake).await?;
