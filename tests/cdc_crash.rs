@@ -192,3 +192,33 @@ fn a_broker_that_is_down_for_longer_than_the_server_s_patience() {
     relay.stop().expect(0, &[]);
     demand(consumer.read_to_end(), &committed, Repeats::Never);
 }
+
+/// GIVEN one large transaction, WHEN the relay is stopped in the middle of it,
+/// three times, THEN the next goes on at the change where it stood: each once.
+#[test]
+fn a_stop_in_the_middle_of_a_transaction_repeats_nothing() {
+    const ROWS: usize = 20_000;
+    let database = Database::new();
+    database.connect().batch_execute("CREATE TABLE item (id int PRIMARY KEY, part int)").expect("creates");
+    let capture = Capture::new(&database, "tables = [\"public.item\"]\nstatus_interval = \"100ms\"");
+    // A short queue, so that what is in flight at the stop is a small part.
+    capture.write("tables = [\"public.item\"]\nstatus_interval = \"100ms\"", "[flow]\nin_flight_events = 100");
+    let fill = format!("INSERT INTO item SELECT n, n % 7 FROM generate_series(1, {ROWS}) n; UPDATE item SET id = -id WHERE part = 3");
+    database.connect().batch_execute(&fill).expect("fills, in one transaction");
+    // A key change is two messages.
+    let expected = ROWS + 2 * (1..=ROWS).filter(|n| n % 7 == 3).count();
+    let mut consumer = capture.consumer();
+    for stop in 1..=3 {
+        let relay = capture.start();
+        let read = consumer.read_to_end().len();
+        consumer.until("some more", PATIENCE, |received| received.len() > read);
+        relay.stop().expect(0, &[]);
+        let read = consumer.read_to_end().len();
+        assert!(read < expected, "stop {stop} came after the transaction");
+    }
+    capture.drain().expect(0, &[]);
+    let received = consumer.read_to_end();
+    assert_eq!(received.len(), expected);
+    let places: std::collections::HashSet<_> = received.iter().map(position).collect();
+    assert_eq!(places.len(), expected, "each place once");
+}

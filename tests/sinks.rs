@@ -4,7 +4,7 @@
 use crate::support::consumer::{Consumer, create_topic};
 use crate::support::relay::PATIENCE;
 use crate::support::{eventually, services, unique};
-use relay::checkpoint::{Ledger, Ticket};
+use relay::checkpoint::{Head, Ledger, Ticket};
 use relay::config::KafkaSink;
 use relay::error::Kind;
 use relay::event::{Event, Position, read_line};
@@ -42,7 +42,7 @@ fn suite(subject: &Subject) {
     sink.flush().expect("flushed");
     eventually("a hundred acknowledgements", PATIENCE, || ledger.progress().completed == 100);
     assert_eq!(read(100), (1..=100).map(|n| n.to_string()).collect::<Vec<_>>());
-    assert_eq!(ledger.take_done().1, Some(Position { commit: 100, index: 0 }));
+    assert_eq!(ledger.take_done().1, Some(Head { position: Position { commit: 100, index: 0 }, event: true }));
 
     // An event of two messages is done when both are.
     let ticket = admit(&ledger, 101);

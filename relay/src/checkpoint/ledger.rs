@@ -1,7 +1,7 @@
 //! The ledger of one session: admits events within a byte budget, hands out
 //! tickets, and collects what they say in the end.
 
-use super::window::{Slot, Window};
+use super::window::{Head, Slot, Window};
 use crate::error::{Error, Kind, Policy};
 use crate::event::Position;
 use crate::metrics::{EVENTS, IN_FLIGHT, MESSAGES};
@@ -119,7 +119,7 @@ impl Ledger {
     }
 
     /// Takes the positions done since the last call and the window's head.
-    pub fn take_done(&self) -> (Vec<Position>, Option<Position>) {
+    pub fn take_done(&self) -> (Vec<Position>, Option<Head>) {
         let mut state = self.state();
         let done = std::mem::take(&mut state.done);
         (done, state.window.head())

@@ -5,4 +5,4 @@ mod ledger;
 mod window;
 
 pub use ledger::{Ledger, Progress, Ticket};
-pub use window::{Slot, Window};
+pub use window::{Head, Slot, Window};

@@ -9,13 +9,24 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(u64);
 
+/// How far everything is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Head {
+    /// Where that is.
+    pub position: Position,
+    /// Whether the event there is done too, or only what comes before. The end
+    /// of a transaction may be where the next one's commit record starts, so
+    /// that the position alone would not tell.
+    pub event: bool,
+}
+
 /// Admission in source order, completion in any order, a head that only grows.
 #[derive(Debug, Default)]
 pub struct Window {
-    /// Events in flight, each with the position of the event before it.
-    open: BTreeMap<Slot, Option<Position>>,
+    /// Events in flight, each with what is done when all before it is.
+    open: BTreeMap<Slot, Option<Head>>,
     admitted: u64,
-    newest: Option<Position>,
+    newest: Option<Head>,
 }
 
 impl Window {
@@ -23,13 +34,13 @@ impl Window {
     pub fn admit(&mut self, position: Position) -> Slot {
         let slot = Slot(self.admitted);
         self.admitted += 1;
-        self.open.insert(slot, self.newest.replace(position));
+        self.open.insert(slot, self.newest.replace(Head { position, event: true }));
         slot
     }
 
     /// Enters a position without an event.
     pub fn pass(&mut self, position: Position) {
-        self.newest = Some(position);
+        self.newest = Some(Head { position, event: false });
     }
 
     /// Marks an event as done with all its messages. A slot completed before
@@ -38,9 +49,9 @@ impl Window {
         self.open.remove(&slot);
     }
 
-    /// Position up to which, in source order, everything is done.
+    /// How far, in source order, everything is done.
     #[must_use]
-    pub fn head(&self) -> Option<Position> {
+    pub fn head(&self) -> Option<Head> {
         self.open.first_key_value().map_or(self.newest, |(_, before)| *before)
     }
 
@@ -79,7 +90,7 @@ mod tests {
                 window.complete(slots[i]);
                 done[i] = true;
                 let prefix = done.iter().take_while(|d| **d).count();
-                prop_assert_eq!(window.head(), (prefix > 0).then(|| at(prefix as u64)));
+                prop_assert_eq!(window.head(), (prefix > 0).then(|| Head { position: at(prefix as u64), event: true }));
                 prop_assert_eq!(window.len(), done.iter().filter(|d| !**d).count());
                 prop_assert!(window.head() >= last);
                 last = window.head();

@@ -169,7 +169,9 @@ impl Init {
         let store = Store::open(&Config::load(path)?)?;
         let position = cdc::Lsn(slot.confirmed).to_string();
         store.load().await?;
-        cdc::Progress { system, timeline, slot: source.slot.clone(), position: position.clone() }.store(&store).await?;
+        cdc::Progress { system, timeline, slot: source.slot.clone(), position: position.clone(), ..cdc::Progress::default() }
+            .store(&store)
+            .await?;
         tracing::info!(position, state = store.place(), "the slot is adopted where it stands");
         Ok(())
     }

@@ -9,7 +9,6 @@ use crate::state::{Records, Store, read};
 use pgwire_replication::ReplicationClient;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,7 +17,7 @@ use tokio::task::JoinHandle;
 const KEY: &str = "source";
 
 /// Which log is read, and how far it is published.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The server's system identifier, in decimal.
     pub system: String,
@@ -28,7 +27,17 @@ pub struct Progress {
     pub slot: String,
     /// Everything before is published, as Postgres writes positions.
     pub position: String,
+    /// Within the transaction whose commit record starts there: index of the
+    /// last change that is published, where some are and some are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<u64>,
+    /// The publication, which decides what counts as a change.
+    #[serde(default)]
+    pub publication: String,
 }
+
+/// A position, and the last change published within the transaction there.
+pub(super) type Mark = (u64, Option<u64>);
 
 impl Progress {
     /// What is remembered, if anything is.
@@ -51,6 +60,11 @@ impl Progress {
     #[must_use]
     pub fn lsn(&self) -> u64 {
         Lsn::parse(&self.position).map_or(0, |lsn| lsn.0)
+    }
+
+    /// How far the stream is published, to the change.
+    pub(super) fn mark(&self) -> Mark {
+        (self.lsn(), self.change)
     }
 
     /// Whether server and slot are those that were published from.
@@ -100,46 +114,46 @@ pub async fn identify(target: &Target, source: &CdcSource) -> Result<(String, u3
 
 /// Remembers positions in a task of its own, the newest one each time.
 pub(super) struct Recorder {
-    wanted: watch::Sender<u64>,
-    stored: Arc<AtomicU64>,
+    wanted: watch::Sender<Mark>,
+    stored: watch::Receiver<Mark>,
     task: Option<JoinHandle<Error>>,
 }
 
 impl Recorder {
     pub(super) fn start(store: Arc<Store>, mut progress: Progress, interval: Duration) -> Self {
         // From what is remembered on: a position below it is never wanted.
-        let (wanted, mut positions) = watch::channel(progress.lsn());
-        let stored = Arc::new(AtomicU64::new(progress.lsn()));
-        let told = Arc::clone(&stored);
+        let (wanted, mut positions) = watch::channel(progress.mark());
+        let (told, stored) = watch::channel(progress.mark());
         let task = tokio::spawn(async move {
             loop {
                 if positions.changed().await.is_err() {
                     return Error::new(Kind::Interrupted, "the session ended");
                 }
-                let position = *positions.borrow_and_update();
-                progress.position = Lsn(position).to_string();
+                let mark = *positions.borrow_and_update();
+                progress.position = Lsn(mark.0).to_string();
+                progress.change = mark.1;
                 if let Err(error) = progress.store(&store).await {
                     return error;
                 }
-                told.store(position, Ordering::Release);
+                told.send_replace(mark);
                 tokio::time::sleep(interval).await;
             }
         });
         Self { wanted, stored, task: Some(task) }
     }
 
-    /// Asks for a position to be remembered.
-    pub(super) fn want(&self, position: u64) {
+    /// Asks for this to be remembered.
+    pub(super) fn want(&self, mark: Mark) {
         self.wanted.send_if_modified(|wanted| {
-            let newer = position > *wanted;
-            *wanted = (*wanted).max(position);
+            let newer = mark > *wanted;
+            *wanted = (*wanted).max(mark);
             newer
         });
     }
 
     /// What is remembered durably.
-    pub(super) fn stored(&self) -> u64 {
-        self.stored.load(Ordering::Acquire)
+    pub(super) fn stored(&self) -> Mark {
+        *self.stored.borrow()
     }
 
     /// The failure that ended it, said once.
@@ -183,7 +197,7 @@ mod tests {
 
     #[test]
     fn each_way_to_lose_events_has_its_error() {
-        let known = Progress { system: "1".into(), timeline: 1, slot: "s".into(), position: "1/10".into() };
+        let known = Progress { system: "1".into(), timeline: 1, slot: "s".into(), position: "1/10".into(), ..Progress::default() };
         let published = 0x1_0000_0010;
         let kind = |system, timeline, slot: Slot| known.continues(system, timeline, &slot).err().map(|e| e.kind());
         assert_eq!(kind("1", 1, slot(published, published)), None);

@@ -10,6 +10,7 @@
 use super::pgoutput;
 use super::relation::Table;
 use super::scan::Scan;
+use super::slot::Lsn;
 use crate::config::CdcSource;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::SNAPSHOT_ROWS;
@@ -72,6 +73,9 @@ pub(super) struct Snapshots {
     scans: VecDeque<Scan>,
     chunk: Option<Chunk>,
     delivered: VecDeque<u32>,
+    /// Where the log ended when the session began. It tells its watermarks from
+    /// those of a session before, which may be read again.
+    born: u64,
     watermarks: u64,
 }
 
@@ -88,8 +92,8 @@ pub(super) struct Released {
 }
 
 impl Snapshots {
-    pub(super) fn new() -> Self {
-        Self { connection: None, scans: VecDeque::new(), chunk: None, delivered: VecDeque::new(), watermarks: 0 }
+    pub(super) fn new(born: u64) -> Self {
+        Self { connection: None, scans: VecDeque::new(), chunk: None, delivered: VecDeque::new(), born, watermarks: 0 }
     }
 
     /// Whether nothing is left to read.
@@ -198,7 +202,7 @@ impl Snapshots {
         scan.advance(rows.last(), rows.len() < usize::try_from(limit).unwrap_or(usize::MAX), rows.len());
         counter!(SNAPSHOT_ROWS, "table" => name.clone()).increment(rows.len() as u64);
         self.watermarks += 1;
-        chunk.token = format!("{}#{}", scan.run(), self.watermarks);
+        chunk.token = format!("{}#{}", Lsn(self.born), self.watermarks);
         let content = serde_json::json!({ "watermark": chunk.token }).to_string();
         let emit = "SELECT pg_logical_emit_message(true, $1, $2)";
         connection.client.execute(emit, &[&format!("{PREFIX}{}", source.slot), &content]).await.map_err(failed)?;

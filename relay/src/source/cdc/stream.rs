@@ -66,6 +66,9 @@ pub struct Reader {
     catalog: Catalog,
     tables: HashMap<u32, Table>,
     transaction: Option<Transaction>,
+    /// The last change that was published before this session, where it is in
+    /// the middle of a transaction.
+    published: Option<Position>,
     /// Everything of the stream before is handed over.
     read: u64,
     acknowledged: u64,
@@ -108,7 +111,11 @@ impl Reader {
             }
             known.continues(&server.system_id, server.timeline, &found).map_err(|e| e.at("state", store.place()))?;
         }
+        // Its changes are counted as they come through the publication.
+        let published = known.as_ref().filter(|known| known.publication == source.publication).map(Progress::mark);
         let progress = Progress {
+            change: published.and_then(|(_, change)| change),
+            publication: source.publication.clone(),
             position: known.map_or_else(|| Lsn(found.confirmed).to_string(), |known| known.position),
             system: server.system_id,
             timeline: server.timeline,
@@ -127,6 +134,7 @@ impl Reader {
             catalog: Catalog::builtin(),
             tables: HashMap::new(),
             transaction: None,
+            published: published.and_then(|(commit, change)| Some(Position { commit, index: change? })),
             read: begin,
             acknowledged: 0,
             inspected: None,
@@ -135,7 +143,7 @@ impl Reader {
             updates: 0,
             target: target.clone(),
             store,
-            snapshots: Snapshots::new(),
+            snapshots: Snapshots::new(found.current),
             chunks: VecDeque::new(),
         };
         reader.resume_snapshots(&records).await?;
@@ -380,6 +388,12 @@ impl Reader {
     }
 
     async fn admit(&mut self, mut event: Event, intake: &mut Intake<'_>) -> Result<()> {
+        if let Some(published) = self.published
+            && event.position.commit == published.commit
+            && event.position.index <= published.index
+        {
+            return Ok(());
+        }
         let lane = lane_of(&event);
         while let Err(back) = intake.try_admit(lane, event) {
             event = back;

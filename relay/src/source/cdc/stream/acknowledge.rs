@@ -3,9 +3,11 @@
 
 use super::snapshots::beat;
 use super::{ACKNOWLEDGE, Reader};
+use crate::checkpoint::Head;
 use crate::error::{Error, Kind, Result};
 use crate::event::Position;
 use crate::metrics::{LAG_BYTES, OLDEST_TRANSACTION, WAL_KEPT_BYTES, WAL_LEFT_BYTES};
+use crate::source::cdc::progress::Mark;
 use crate::source::cdc::slot::{Slot, missing, oldest_transaction};
 use crate::source::postgres::classify;
 use metrics::gauge;
@@ -14,6 +16,11 @@ use tokio::time::Instant;
 
 /// How often the slot is looked at: enough to warn in time.
 const INSPECT: Duration = Duration::from_secs(10);
+
+/// What is remembered of the window's head.
+fn mark(head: Head) -> Mark {
+    (head.position.commit, head.event.then_some(head.position.index))
+}
 
 impl Reader {
     /// Tells the server what is done; looks at the slot now and then.
@@ -43,18 +50,18 @@ impl Reader {
     }
 
     fn acknowledge(&mut self) -> Option<Position> {
-        // In the middle of a transaction this is its commit record's start:
-        // the whole of it comes again.
         let (_, head) = self.ledger.take_done();
         if let Some(head) = head {
-            self.recorder.want(head.commit);
+            self.recorder.want(mark(head));
         }
-        let stored = self.recorder.stored();
+        // In the middle of a transaction this is its commit record's start: the
+        // whole of it comes again, and what is published of it is left out.
+        let (stored, _) = self.recorder.stored();
         if stored > self.acknowledged {
             self.acknowledged = stored;
             self.client.update_applied_lsn(stored.into());
         }
-        head
+        head.map(|head| head.position)
     }
 
     async fn inspect(&mut self) -> Result<()> {
@@ -98,16 +105,16 @@ impl Reader {
         let deadline = Instant::now() + self.source.status_interval * 3;
         let metrics = self.client.metrics();
         let (_, head) = self.ledger.take_done();
-        match tokio::time::timeout_at(deadline, self.record_chunks(head)).await {
+        match tokio::time::timeout_at(deadline, self.record_chunks(head.map(|head| head.position))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!("{error}"),
             Err(_) => tracing::warn!("the progress of a snapshot could not be remembered in time; its last rows come again"),
         }
-        let head = head.map_or(0, |head| head.commit);
+        let head = head.map_or((0, None), mark);
         loop {
             self.acknowledge();
             let told = metrics.last_applied_lsn().as_u64() >= self.acknowledged;
-            let done = self.acknowledged >= head && told;
+            let done = self.recorder.stored() >= head && told;
             if done || !self.client.is_running() || !self.recorder.is_alive() || Instant::now() >= deadline {
                 break;
             }
