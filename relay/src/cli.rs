@@ -1,7 +1,7 @@
 //! The command line as data, and what every command shares: logging, runtime,
 //! exit code.
 
-use crate::commands::{check, demo, init, run, snapshot, status};
+use crate::commands::{attempt, check, demo, init, run, snapshot, status, test};
 use crate::error::{Context as _, Error, Kind, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal as _;
@@ -11,7 +11,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Exit codes, shown by `--help`; the table is `error::Kind::policy`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 internal error, 2 wrong command line, 3 configuration, 4 component, \
-5 database, 6 broker, 7 halted at an event, 8 local file, 9 not drained in time, 130 interrupted before the end.\n\
+5 database, 6 broker, 7 halted at an event, 8 local file, 9 not drained in time, \
+10 a case of `relay test` failed, 11 a case cannot be read, 130 interrupted before the end.\n\
 Data goes to stdout, everything else to stderr. RUST_LOG sets the log filter.";
 
 /// Relays outbox rows of Postgres through WebAssembly components into Kafka.
@@ -46,6 +47,10 @@ enum Command {
     Status(status::Status),
     /// Have a table read as it is, beside its changes, by the relay that reads the log.
     Snapshot(snapshot::Snapshot),
+    /// Run a transform's cases, without database or broker.
+    Test(test::Test),
+    /// Pass events through a transform and print what becomes of them.
+    Try(attempt::Try),
     /// Show the whole story on a real Postgres: the dual-write problem, and the outbox that solves it.
     Demo(demo::Demo),
 }
@@ -126,6 +131,8 @@ async fn execute(command: Command) -> Result<()> {
         Command::Init(command) => command.execute().await,
         Command::Status(command) => command.execute().await,
         Command::Snapshot(command) => command.execute().await,
+        Command::Test(command) => command.execute().await,
+        Command::Try(command) => command.execute().await,
         Command::Demo(command) => command.execute().await,
     }
 }

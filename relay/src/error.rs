@@ -63,6 +63,10 @@ pub enum Kind {
     Interrupted,
     /// Acknowledgements outstanding when the drain deadline passed.
     DrainTimeout,
+    /// A case of `relay test` is not as it should be.
+    TestFailed,
+    /// A case of `relay test` cannot be read.
+    TestBroken,
     /// A defect of the relay itself.
     Internal,
 }
@@ -90,6 +94,8 @@ impl Kind {
         Kind::Io,
         Kind::Interrupted,
         Kind::DrainTimeout,
+        Kind::TestFailed,
+        Kind::TestBroken,
         Kind::Internal,
     ];
 
@@ -118,6 +124,8 @@ impl Kind {
             Kind::BadEvent => ("bad-event", Policy::Halt, 7),
             Kind::Io => ("io", Policy::Halt, 8),
             Kind::DrainTimeout => ("drain-timeout", Policy::Halt, 9),
+            Kind::TestFailed => ("test-failed", Policy::Halt, 10),
+            Kind::TestBroken => ("test-broken", Policy::Halt, 11),
             Kind::Interrupted => ("interrupted", Policy::Halt, 130),
         }
     }

@@ -16,4 +16,5 @@ pub mod shutdown;
 pub mod sink;
 pub mod source;
 pub mod state;
+pub mod suite;
 pub mod transform;

@@ -1,11 +1,14 @@
 //! One module a command, each a struct with `execute()`.
 
+pub mod attempt;
 pub mod check;
+mod component;
 pub mod demo;
 pub mod init;
 pub mod run;
 pub mod snapshot;
 pub mod status;
+pub mod test;
 
 use crate::cli::Flags;
 use crate::config::{

@@ -33,8 +33,8 @@ pub struct Line<'a> {
     time: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<Operation>,
-    #[serde(borrow, alias = "aggregate_type")]
-    entity: Cow<'a, str>,
+    #[serde(borrow, default, alias = "aggregate_type")]
+    entity: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     event_type: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +115,14 @@ fn content_of(
 /// # Errors
 /// `BadEvent` naming the line, the field and the cause.
 pub fn read_line(text: &str, number: u64) -> Result<Event> {
+    read_line_of(text, number, None)
+}
+
+/// The same, with an entity for a line that names none.
+///
+/// # Errors
+/// As [`read_line`].
+pub fn read_line_of(text: &str, number: u64, entity: Option<&str>) -> Result<Event> {
     let bad = |why: String| {
         Error::new(Kind::BadEvent, format!("line {number} is not an event: {why}"))
             .at("line", number)
@@ -139,7 +147,7 @@ pub fn read_line(text: &str, number: u64) -> Result<Event> {
         operation,
         event_type: line.event_type.map_or_else(|| "insert".into(), Into::into),
         topic: line.topic.unwrap_or_default().into(),
-        entity: line.entity.into(),
+        entity: line.entity.as_deref().or(entity).ok_or_else(|| bad("missing field `entity`".into()))?.into(),
         partition: line.partition,
         key: bytes_of("key", line.key, line.key_base64).map_err(&bad)?,
         payload: content_of("payload", line.payload, line.payload_text, line.payload_base64).map_err(&bad)?,
@@ -182,7 +190,7 @@ pub fn write_line(event: &Event, out: &mut impl Write) -> std::io::Result<()> {
         position: Some(LinePosition { commit: event.position.commit, index: event.position.index }),
         time: Some(event.time),
         operation: Some(event.operation),
-        entity: (&*event.entity).into(),
+        entity: Some((&*event.entity).into()),
         event_type: Some((&*event.event_type).into()),
         topic: Some((&*event.topic).into()),
         partition: event.partition,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
-pub use json::{Line, read_line, write_line};
+pub use json::{Line, read_line, read_line_of, write_line};
 pub use topic::{TopicTemplate, check_topic_name};
 
 /// Text shared by many events: entity, event type, topic.

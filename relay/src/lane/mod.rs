@@ -5,6 +5,6 @@ mod queue;
 mod worker;
 
 pub use queue::LaneQueue;
-pub use worker::{Task, Workers};
+pub use worker::{STACK, Task, Workers};
 
 pub use crate::config::LANES;

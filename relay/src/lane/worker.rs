@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 /// Stack of a worker thread: a guest's own (`limits.stack`, 4 MiB at most) runs
 /// on it, and the host's frames beside it.
-const WORKER_STACK: usize = 8 << 20;
+pub const STACK: usize = 8 << 20;
 
 /// One event on its way, with the ticket that says what became of it.
 pub struct Task {
@@ -63,7 +63,7 @@ impl Workers {
                 batch_events: flow.batch_events,
                 batch_bytes: usize::try_from(flow.batch_bytes.as_u64()).unwrap_or(usize::MAX),
             };
-            let thread = std::thread::Builder::new().name(format!("lanes-{n}")).stack_size(WORKER_STACK);
+            let thread = std::thread::Builder::new().name(format!("lanes-{n}")).stack_size(STACK);
             workers.threads.push(thread.spawn(move || worker.run()).or_kind(Kind::Internal, "cannot start a worker thread")?);
             workers.inboxes.push(inbox);
         }

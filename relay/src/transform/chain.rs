@@ -61,16 +61,13 @@ impl Chain {
         for spec in specs {
             let located = |e: Error| e.at("transform", &spec.name).at("file", spec.path.display());
             let module = engine.load(&spec.path).map_err(located)?;
-            engine.trial(&module, &spec.name, &spec.settings, &spec.limits).map_err(located)?;
+            let stage = Stage::new(spec, module);
+            // The proof that it works: types alone accept a component whose enum
+            // lacks a case.
+            stage.instance(&engine).map_err(located)?;
+            let module = &stage.module;
             tracing::info!(transform = spec.name, digest = module.short_digest(), bytes = module.size(), "component ready");
-            stages.push(Stage {
-                name: spec.name.clone(),
-                module,
-                settings: spec.settings.clone(),
-                limits: spec.limits.clone(),
-                when: spec.when.clone(),
-                topics: spec.topics.clone(),
-            });
+            stages.push(stage);
         }
         let provenance = stages.iter().map(|s| format!("{}@{}", s.name, s.module.short_digest())).collect::<Vec<_>>().join(",");
         let batch_bytes = usize::try_from(flow.batch_bytes.as_u64()).unwrap_or(usize::MAX);

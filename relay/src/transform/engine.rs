@@ -2,7 +2,7 @@
 //! the contract, keep time.
 
 use super::bindings::{self, TransformPre};
-use super::instance::{Guest, Instance};
+use super::instance::Guest;
 use crate::config::{LANES, Limits};
 use crate::error::{Context as _, Error, Kind, Result};
 use sha2::{Digest as _, Sha256};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// Resolution of deadlines. One tick is one atomic add a millisecond.
 pub(super) const TICK: Duration = Duration::from_millis(1);
@@ -38,6 +38,7 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Arc<Linker<Guest>>,
+    metered: bool,
 }
 
 /// A checked component, compiled for this process.
@@ -78,6 +79,19 @@ impl Engine {
     /// # Errors
     /// `Internal` where the machine cannot give the address space.
     pub fn new(limits: &[Limits]) -> Result<Self> {
+        Self::build(limits, false)
+    }
+
+    /// The same that also counts the guest's instructions, and finds file and
+    /// line of a trap where the component carries DWARF. Code runs slower.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn metered(limits: &[Limits]) -> Result<Self> {
+        Self::build(limits, true)
+    }
+
+    fn build(limits: &[Limits], metered: bool) -> Result<Self> {
         let stages = u32::try_from(limits.len().max(1)).unwrap_or(u32::MAX);
         let memory = limits.iter().map(|l| l.memory.as_u64()).max().unwrap_or(64 << 20);
         let tables = limits.iter().map(|l| l.table_elements).max().unwrap_or(50_000);
@@ -104,6 +118,8 @@ impl Engine {
         config
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
             .epoch_interruption(true)
+            .consume_fuel(metered)
+            .wasm_backtrace_details(if metered { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Environment })
             .concurrency_support(false)
             .cranelift_nan_canonicalization(true)
             .relaxed_simd_deterministic(true)
@@ -122,7 +138,7 @@ impl Engine {
 
         let mut linker = Linker::new(&engine);
         bindings::add_to_linker::<_, wasmtime::component::HasSelf<Guest>>(&mut linker, |guest| guest).or_kind(Kind::Internal, "linker")?;
-        Ok(Self { engine, linker: Arc::new(linker) })
+        Ok(Self { engine, linker: Arc::new(linker), metered })
     }
 
     /// Reads, checks and compiles a component.
@@ -180,10 +196,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The proof that a module works: an instance, created with the real
-    /// settings. Type checks alone accept a component whose enum lacks a case.
-    pub fn trial(&self, module: &Module, name: &str, settings: &str, limits: &Limits) -> Result<Instance> {
-        Instance::new(self, module, name, settings, limits)
+    /// Whether the guest's instructions are counted.
+    pub(super) fn is_metered(&self) -> bool {
+        self.metered
     }
 
     pub(super) fn inner(&self) -> &wasmtime::Engine {

@@ -4,7 +4,7 @@ use super::bindings::{GuestEvent, GuestHost, Level, Outcome, Transform, Unused a
 use super::engine::{Engine, Module, TICK};
 use super::fault::Fault;
 use crate::config::Limits;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::Shared;
 use std::time::{Duration, Instant};
 use wasmtime::component::ResourceAny;
@@ -149,6 +149,10 @@ impl Instance {
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(usize::try_from(limits.lifted_bytes.as_u64()).unwrap_or(usize::MAX));
         store.set_epoch_deadline(ticks(limits.create_deadline));
+        if engine.is_metered() {
+            // Deadlines bound the guest; this only counts.
+            store.set_fuel(u64::MAX).or_kind(Kind::Internal, "the engine does not count")?;
+        }
         let failed = |store: &Store<Guest>, step: &str, cause: wasmtime::Error| {
             let fault = Fault::from_call(&cause, store.data().limiter.refused);
             let error = Error::new(Kind::Component, format!("{step}: the component {}", fault.what)).cause(cause);
@@ -174,6 +178,16 @@ impl Instance {
     #[must_use]
     pub fn unused(&self) -> Unused {
         self.unused
+    }
+
+    /// Instructions spent so far, as wasmtime counts them; 0 where nobody counts.
+    pub(super) fn spent(&self) -> u64 {
+        self.store.get_fuel().map_or(0, |left| u64::MAX - left)
+    }
+
+    /// Bytes of all its linear memories.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().limiter.used
     }
 
     /// Whether it should make room for a fresh one: it has served its calls, or

@@ -4,6 +4,7 @@
 //! ordered list of modules with settings and limits; a [`LaneChain`] is one
 //! lane's instances of it. Nothing here knows a source or a sink.
 
+mod answer;
 mod bindings;
 mod chain;
 mod convert;
@@ -11,8 +12,11 @@ mod engine;
 mod fault;
 mod instance;
 mod stage;
+mod workbench;
 
+pub use answer::{Answer, Failure};
 pub use chain::{Chain, LaneChain, Produced, StageSpec};
 pub use engine::{Engine, Module};
 pub use fault::Fault;
 pub use instance::{Instance, Unused};
+pub use workbench::Workbench;

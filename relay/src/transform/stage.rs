@@ -1,8 +1,10 @@
 //! One component of the chain at work on one lane: batches, and the search for
 //! the one guilty event when a batch fails.
 
-use super::bindings::{FailureKind, Outcome};
-use super::convert::{Lists, Topics, apply};
+use super::answer::Answer;
+use super::bindings::Outcome;
+use super::chain::StageSpec;
+use super::convert::{Lists, Topics};
 use super::engine::{Engine, Module};
 use super::fault::Fault;
 use super::instance::Instance;
@@ -30,6 +32,17 @@ impl Stage {
             && (when.operation.is_empty() || when.operation.contains(&event.operation))
     }
 
+    /// From what it is made of and its compiled component.
+    pub(super) fn new(spec: &StageSpec, module: Module) -> Self {
+        let StageSpec { name, settings, limits, when, topics, .. } = spec.clone();
+        Self { name, module, settings, limits, when, topics }
+    }
+
+    /// An instance created with the settings.
+    pub(super) fn instance(&self, engine: &Engine) -> Result<Instance> {
+        Instance::new(engine, &self.module, &self.name, &self.settings, &self.limits)
+    }
+
     fn locate(&self, error: Error) -> Error {
         error.at("transform", &self.name).at("digest", self.module.short_digest())
     }
@@ -37,12 +50,6 @@ impl Stage {
 
 /// What one event became in one stage.
 pub(super) type Verdict = Result<Vec<Event>>;
-
-/// Longest code of a failure that is taken from a guest; it is a label.
-const CODE_CHARS: usize = 64;
-
-/// Longest detail of a failure that is taken from a guest.
-const DETAIL_CHARS: usize = 4096;
 
 /// One lane's instance of a stage.
 pub(super) struct LaneStage {
@@ -111,12 +118,10 @@ impl LaneStage {
     fn call(&mut self, engine: &Engine, stage: &Stage, events: &[&Event]) -> Result<Vec<Outcome>, Failed> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => Instance::new(engine, &stage.module, &stage.name, &stage.settings, &stage.limits).map_err(Failed::Instance)?,
+            None => stage.instance(engine).map_err(Failed::Instance)?,
         };
-        let lists = Lists::new(events, instance.unused());
-        let guest_events = lists.events(events, instance.unused());
         // A fault drops the whole store by not putting the instance back.
-        let outcomes = instance.process(&guest_events, events.iter().map(|e| e.id.clone()), &stage.limits).map_err(Failed::Call)?;
+        let outcomes = call(&mut instance, events, &stage.limits).map_err(Failed::Call)?;
         if !instance.is_spent(&stage.limits) {
             self.instance = Some(instance);
         }
@@ -124,28 +129,21 @@ impl LaneStage {
     }
 
     fn verdict(&mut self, stage: &Stage, event: &Event, outcome: Outcome) -> Verdict {
-        let mut made = Vec::new();
-        match outcome {
-            Outcome::Pass => made.push(event.clone()),
-            Outcome::Drop(_) => {}
-            Outcome::Emit(messages) => {
-                made.reserve_exact(messages.len().min(stage.limits.messages as usize));
-                apply(event, messages, &mut self.topics, &stage.limits, &mut made).map_err(Fault::into_error)?;
-            }
-            Outcome::Fail(failure) => {
-                let (kind, remedy) = match failure.kind {
-                    FailureKind::Poison => (Kind::Poison, "correct the event in the source or the transform, then start again"),
-                    FailureKind::Halt => (Kind::TransformHalt, "the transform declared itself unusable; see its documentation"),
-                };
-                let code: String = failure.code.chars().take(CODE_CHARS).collect();
-                let detail: String = failure.detail.chars().take(DETAIL_CHARS).collect();
-                let error = Error::new(kind, format!("the transform failed the event: {code}")).at("code", code);
-                let error = if detail.is_empty() { error } else { error.guest(detail) };
-                return Err(error.remedy(remedy));
-            }
+        match Answer::read(event, outcome, &mut self.topics, &stage.limits) {
+            Answer::Pass => Ok(vec![event.clone()]),
+            Answer::Drop(_) => Ok(Vec::new()),
+            Answer::Emit(made) => Ok(made),
+            Answer::Fail(failure) => Err(failure.into_error()),
+            Answer::Fault(fault) => Err(fault.into_error()),
         }
-        Ok(made)
     }
+}
+
+/// One call of `process` with these events.
+pub(super) fn call(instance: &mut Instance, events: &[&Event], limits: &Limits) -> Result<Vec<Outcome>, Fault> {
+    let unused = instance.unused();
+    let lists = Lists::new(events, unused);
+    instance.process(&lists.events(events, unused), events.iter().map(|e| e.id.clone()), limits)
 }
 
 enum Failed {

@@ -2,8 +2,8 @@
 # Builds the C guest: build.sh OUT.wasm
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/guests/c/tools.sh
-. "$here/tools.sh"
+# shellcheck source=transforms/tools.sh
+. "$here/../../../transforms/tools.sh"
 [ $# -eq 1 ] || { say "usage: build.sh OUT.wasm"; exit 2; }
 build=$root/target/guests/c
 mkdir -p "$build" "$(dirname "$1")"

