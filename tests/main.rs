@@ -24,5 +24,6 @@ mod files;
 mod halting;
 mod sinks;
 mod stopping;
+mod suite;
 mod visibility;
 mod volume;

@@ -63,7 +63,8 @@ impl Try {
             }
             let event = read_line_of(&line, at, Some(ENTITY)).map_err(failed)?;
             for answer in bench.process(&[&event])? {
-                let written = if self.messages { print_messages(&event, &answer, &mut out) } else { print(&event, &answer, bench.fuel(), &mut out) };
+                let written =
+                    if self.messages { print_messages(&event, &answer, &mut out) } else { print(&event, &answer, bench.fuel(), &mut out) };
                 written.or_kind(Kind::Io, "cannot write to stdout")?;
             }
         }

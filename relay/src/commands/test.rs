@@ -151,7 +151,9 @@ fn written(suite: &Suite, reports: &[CaseReport]) -> Result<()> {
     for (case, report) in suite.cases().iter().zip(reports) {
         // A golden outcome that changes by itself would be a lie.
         if let Some(problem) = report.problems.iter().find(|problem| problem.is_unstable()) {
-            return Err(Error::new(Kind::TestFailed, format!("not written: {}", problem.to_string().trim())).at("file", case.file.display()));
+            return Err(
+                Error::new(Kind::TestFailed, format!("not written: {}", problem.to_string().trim())).at("file", case.file.display())
+            );
         }
         if matches!(case.demand, crate::suite::Demand::Refused(_)) {
             continue;

@@ -149,7 +149,8 @@ fn value(file: &Path, text: &str) -> Result<Value> {
     }
     // `yes` and `on` are words, as in JSON and in YAML 1.2.
     let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options(text, options).map_err(|e| broken(format!("not YAML: {}", e.to_string().trim_start_matches("error: "))))
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|e| broken(format!("not YAML: {}", e.to_string().trim_start_matches("error: "))))
 }
 
 /// The file's name without its ending.

@@ -185,7 +185,9 @@ pub(super) fn message(events: &[Event], map: Map<String, Value>) -> Result<Messa
     let changes = changes(map).map_err(refuse)?;
     let named = changes.id.is_some();
     let event = match (&changes.from, events) {
-        (Some(id), _) => events.iter().find(|event| *event.id == **id).ok_or_else(|| refuse(format!("`from`: no event has the id `{id}`")))?,
+        (Some(id), _) => {
+            events.iter().find(|event| *event.id == **id).ok_or_else(|| refuse(format!("`from`: no event has the id `{id}`")))?
+        }
         (None, [event]) => event,
         (None, _) => return Err(refuse("of several events, `from` must name the one it comes from by its id".to_owned())),
     };

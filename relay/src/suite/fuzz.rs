@@ -104,11 +104,11 @@ impl Fuzz {
             }
         };
         let quiet = tracing::subscriber::NoSubscriber::new();
-        let result = tracing::subscriber::with_default(quiet, || TestRunner::new(config).run(&strategy(events), judge));
+        let result = tracing::subscriber::with_default(quiet, || TestRunner::new(config).run(&strategy(events), judge).map_err(Box::new));
         if let Some(error) = broken.into_inner() {
             return Err(error);
         }
-        match result {
+        match result.map_err(|error| *error) {
             Ok(()) => Ok(None),
             Err(TestError::Fail(why, event)) => Ok(Some(Found { case: String::new(), event, what: why.message().to_owned() })),
             Err(TestError::Abort(why)) => Err(Error::new(Kind::Internal, format!("the search was given up: {why}"))),
@@ -148,16 +148,20 @@ fn line(event: &Event) -> String {
 fn strategy(events: Vec<Event>) -> impl Strategy<Value = Event> {
     let names = || prop_oneof![Just(String::new()), "[a-z.]{1,8}", "\\PC{0,8}"];
     let header = ("[ab]{1}", proptest::option::of(bytes())).prop_map(|(name, value)| Header { name: name.into(), value });
-    let operation = select(vec![
-        Operation::Insert,
-        Operation::Update,
-        Operation::Delete,
-        Operation::Truncate,
-        Operation::Snapshot,
-        Operation::Message,
-    ]);
+    let operation =
+        select(vec![Operation::Insert, Operation::Update, Operation::Delete, Operation::Truncate, Operation::Snapshot, Operation::Message]);
     let known = select(events);
-    (known, proptest::option::of(payload()), proptest::option::of(proptest::option::of(bytes())), vec(header, 0..4), operation, names(), any::<i64>(), any::<u64>(), 0..6u8)
+    (
+        known,
+        proptest::option::of(payload()),
+        proptest::option::of(proptest::option::of(bytes())),
+        vec(header, 0..4),
+        operation,
+        names(),
+        any::<i64>(),
+        any::<u64>(),
+        0..6u8,
+    )
         .prop_map(|(mut event, payload, key, headers, operation, name, time, seed, what)| {
             event.headers.extend(headers);
             if let Some(key) = key {
@@ -226,7 +230,7 @@ fn broken(payload: &Bytes, seed: u64) -> Bytes {
     let at = usize::try_from(seed).unwrap_or(0) % payload.len().max(1);
     let mut bytes = payload.to_vec();
     match bytes.get_mut(at) {
-        Some(byte) if seed % 3 > 0 => *byte ^= 1 << (seed % 8),
+        Some(byte) if !seed.is_multiple_of(3) => *byte ^= 1 << (seed % 8),
         _ => bytes.truncate(at),
     }
     bytes.into()
@@ -237,7 +241,7 @@ fn lacking(payload: &Bytes, seed: u64) -> Bytes {
     let Ok(Value::Object(mut map)) = serde_json::from_slice::<Value>(payload) else { return payload.clone() };
     let at = usize::try_from(seed / 2).unwrap_or(0) % map.len().max(1);
     if let Some(name) = map.keys().nth(at).cloned() {
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             map.shift_remove(&name);
         } else {
             map.insert(name, Value::Null);

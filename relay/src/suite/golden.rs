@@ -9,8 +9,8 @@ use crate::transform::Answer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 /// Keys of a case that say what must come out.
 const DEMANDS: &[&str] = &["outcomes", "messages", "refused"];
@@ -145,7 +145,8 @@ fn payload(payload: Option<&Bytes>, out: &mut Map<String, Value>) {
 /// Whether the value means what the text did: its numbers fit, no member twice.
 fn same(value: &Value, text: &str) -> bool {
     // Null means a tombstone, which the text `null` is not.
-    !value.is_null() && value.to_string() == text
+    let again = value.to_string();
+    !value.is_null() && again == text
 }
 
 fn bytes(name: &str, text_name: &str, bytes: Option<&Bytes>, out: &mut Map<String, Value>) {

@@ -186,7 +186,7 @@ impl Instance {
     }
 
     /// Bytes of all its linear memories.
-    pub(super) fn memory(&self) -> usize {
+    pub(super) fn memory_in_use(&self) -> usize {
         self.store.data().limiter.used
     }
 

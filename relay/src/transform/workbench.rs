@@ -101,7 +101,7 @@ impl Workbench {
     /// Bytes of linear memory the instance has now.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.instance.as_ref().map_or(0, Instance::memory)
+        self.instance.as_ref().map_or(0, Instance::memory_in_use)
     }
 
     /// What the component does not read.
