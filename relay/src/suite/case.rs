@@ -91,7 +91,9 @@ impl Case {
             serde_path_to_error::deserialize(value).map_err(|e| broken(e.inner().to_string()).at("field", e.path().to_string()))?;
         let mut events = Vec::with_capacity(document.events.len());
         for (at, event) in document.events.into_iter().enumerate() {
-            events.push(read_event(event, at).map_err(|e| e.at("field", format!("events[{at}]")))?);
+            // It is the case that is broken, not an event of a source.
+            let event = read_event(event, at).map_err(|e| broken(e.what().to_owned()).at("field", format!("events[{at}]")))?;
+            events.push(event);
         }
         let demand = match (document.outcomes, document.messages, document.refused) {
             (None, None, None) => Demand::Unwritten,
