@@ -1,8 +1,8 @@
 //! Property: `relay test` and `relay try` say what a transform does, without
 //! database or broker, and what differs by event and field.
 
-use crate::support::component;
 use crate::support::relay::{Finished, Relay};
+use crate::support::{component, root};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -98,4 +98,19 @@ fn events_are_tried() {
     let lines: Vec<serde_json::Value> = tried.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines[0]["outcome"]["emit"][0]["payload_json"], "{\"card\":\"***\",\"n\":12345678901234567890.10}");
     assert_eq!((&lines[1]["id"], &lines[1]["outcome"]), (&"x".into(), &"pass".into()));
+}
+
+/// GIVEN the shared cases, each checked in four ways, WHEN a transform runs them,
+/// THEN all of them pass, and none was overlooked.
+#[test]
+fn the_transforms_pass_the_shared_cases() {
+    for transform in ["redact", "route", "filter", "split"] {
+        let cases = root().join("tests/cases").join(transform);
+        let files = std::fs::read_dir(&cases).expect("cases").count();
+        assert!(files > 20, "{transform}: {files} cases");
+        let (path, cases) = (component(transform), cases.to_string_lossy().into_owned());
+        let done = Relay::run(&["test", &path.to_string_lossy(), "--cases", &cases, "--fuzz", "20", "--seed", "7"]);
+        let done = done.expect(0, &[]);
+        assert!(done.stdout.contains(&format!("{files} passed, 0 failed")), "{}", done.stdout);
+    }
 }

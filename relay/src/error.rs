@@ -22,8 +22,10 @@ pub enum Kind {
     /// The configuration is unreadable, unknown or contradictory.
     Config,
     /// A component cannot be used: not a component, another world, a forbidden
-    /// import, `create` refused the settings.
+    /// import.
     Component,
+    /// A component's `create` refused the settings.
+    SettingsRefused,
     /// The database cannot be reached or went away.
     DatabaseUnavailable,
     /// The database answered, and its answer will not change by itself: wrong
@@ -76,6 +78,7 @@ impl Kind {
     pub const ALL: &[Kind] = &[
         Kind::Config,
         Kind::Component,
+        Kind::SettingsRefused,
         Kind::DatabaseUnavailable,
         Kind::DatabaseUnusable,
         Kind::SlotMissing,
@@ -107,6 +110,7 @@ impl Kind {
             // 2 is clap's exit code for a wrong command line.
             Kind::Config => ("config", Policy::Halt, 3),
             Kind::Component => ("component", Policy::Halt, 4),
+            Kind::SettingsRefused => ("settings-refused", Policy::Halt, 4),
             Kind::DatabaseUnavailable => ("database-unavailable", Policy::Retry, 5),
             Kind::DatabaseUnusable => ("database-unusable", Policy::Halt, 5),
             Kind::SlotMissing => ("slot-missing", Policy::Halt, 5),

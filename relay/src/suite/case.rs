@@ -79,7 +79,7 @@ impl Case {
     /// # Errors
     /// `TestBroken`, naming the file, the field and the cause.
     pub fn load(file: &Path) -> Result<Self> {
-        let at = |e: Error| e.at("file", file.display()).remedy("docs/case.schema.json describes the form of a case");
+        let at = |e: Error| e.at("file", file.display()).remedy("docs/case.schema.json in relay's repository describes the form of a case");
         let text = std::fs::read_to_string(file).or_kind(Kind::TestBroken, "cannot read the case").map_err(at)?;
         Self::parse(file, &text).map_err(at)
     }
@@ -127,6 +127,11 @@ impl Case {
             events,
             demand,
         })
+    }
+
+    /// Whether it demands that a limit or the contract is broken.
+    pub(super) fn wants_fault(&self) -> bool {
+        matches!(&self.demand, Demand::Outcomes(outcomes) if outcomes.iter().any(|o| matches!(o, Expected::Fault(_))))
     }
 
     /// The transform as this case configures it.
@@ -185,7 +190,7 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>> {
     if found.is_empty() {
         return Err(Error::new(Kind::TestBroken, "no cases")
             .at("path", path.display())
-            .remedy("a case is a file that ends in .case.yaml or .case.json; `relay new` makes a project with some"));
+            .remedy("a case is a file that ends in .case.yaml or .case.json"));
     }
     found.sort();
     Ok(found)

@@ -157,13 +157,13 @@ fn execute(bench: &mut Workbench, case: &Case, report: &mut CaseReport) -> Resul
             return Ok(());
         }
         (Ok(()), _) => {}
-        (Err(error), Demand::Refused(text)) => {
+        (Err(error), Demand::Refused(text)) if error.kind() == Kind::SettingsRefused => {
             if !error.what().contains(text.as_str()) {
                 report.problems.push(Problem::Settings(format!("expected an error with `{text}`, got: {}", error.what())));
             }
             return Ok(());
         }
-        (Err(error), _) if error.what().starts_with("`create` refused") => {
+        (Err(error), _) if error.kind() == Kind::SettingsRefused => {
             report.problems.push(Problem::Settings(error.what().to_owned()));
             return Ok(());
         }

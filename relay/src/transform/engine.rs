@@ -29,9 +29,9 @@ const WORLD_EXPORT: &str = "relay:transform/transformer@1.";
 /// replaced, and four stages; more stages make a larger pool.
 const INSTANCES_PER_STAGE: u32 = 2;
 
-/// Core modules inside one component: SpiderMonkey's and CPython's bring a
-/// handful of adapters.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+/// Core modules inside one component: SpiderMonkey brings a handful of adapters,
+/// and a componentized CPython with its library is 38 modules.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// See the module.
 #[derive(Clone)]
@@ -79,20 +79,21 @@ impl Engine {
     /// # Errors
     /// `Internal` where the machine cannot give the address space.
     pub fn new(limits: &[Limits]) -> Result<Self> {
-        Self::build(limits, false)
+        Self::build(limits, limits.len(), false)
     }
 
-    /// The same that also counts the guest's instructions, and finds file and
-    /// line of a trap where the component carries DWARF. Code runs slower.
+    /// For one component at a time, under any of these limits. It also counts the
+    /// guest's instructions, and finds file and line of a trap where the component
+    /// carries DWARF; code runs slower.
     ///
     /// # Errors
     /// As [`Engine::new`].
     pub fn metered(limits: &[Limits]) -> Result<Self> {
-        Self::build(limits, true)
+        Self::build(limits, 1, true)
     }
 
-    fn build(limits: &[Limits], metered: bool) -> Result<Self> {
-        let stages = u32::try_from(limits.len().max(1)).unwrap_or(u32::MAX);
+    fn build(limits: &[Limits], stages: usize, metered: bool) -> Result<Self> {
+        let stages = u32::try_from(stages.max(1)).unwrap_or(u32::MAX);
         let memory = limits.iter().map(|l| l.memory.as_u64()).max().unwrap_or(64 << 20);
         let tables = limits.iter().map(|l| l.table_elements).max().unwrap_or(50_000);
         let stack = limits.iter().map(|l| l.stack.as_u64()).max().unwrap_or(512 << 10);

@@ -162,7 +162,7 @@ impl Instance {
         let exports = bindings.relay_transform_transformer().transform();
         let created = exports.call_create(&mut store, settings).map_err(|e| failed(&store, "`create` failed", e))?;
         let transform = created.map_err(|reason| {
-            at(Error::new(Kind::Component, format!("`create` refused the settings: {reason}")))
+            at(Error::new(Kind::SettingsRefused, format!("`create` refused the settings: {reason}")))
                 .remedy("correct `settings` of this transform")
         })?;
         let flags = exports.call_unused(&mut store, transform).map_err(|e| failed(&store, "`unused` failed", e))?;
@@ -183,11 +183,6 @@ impl Instance {
     /// Instructions spent so far, as wasmtime counts them; 0 where nobody counts.
     pub(super) fn spent(&self) -> u64 {
         self.store.get_fuel().map_or(0, |left| u64::MAX - left)
-    }
-
-    /// Bytes of all its linear memories.
-    pub(super) fn memory_in_use(&self) -> usize {
-        self.store.data().limiter.used
     }
 
     /// Whether it should make room for a fresh one: it has served its calls, or

@@ -1,5 +1,5 @@
 //! One component on the production engine under the production limits, with no
-//! pipeline around it: what tests, trials and benchmarks work on.
+//! pipeline around it: what tests and trials work on.
 
 use super::answer::Answer;
 use super::chain::StageSpec;
@@ -38,7 +38,7 @@ impl Workbench {
     /// Replaces the instance by a new one.
     ///
     /// # Errors
-    /// `Component` if `create` refuses the settings or fails.
+    /// `SettingsRefused` if `create` says no, `Component` if it cannot be had.
     pub fn renew(&mut self) -> Result<()> {
         self.instance = None;
         self.instance = Some(self.stage.instance(&self.engine)?);
@@ -96,17 +96,5 @@ impl Workbench {
     #[must_use]
     pub fn fuel(&self) -> u64 {
         self.fuel
-    }
-
-    /// Bytes of linear memory the instance has now.
-    #[must_use]
-    pub fn memory(&self) -> usize {
-        self.instance.as_ref().map_or(0, Instance::memory_in_use)
-    }
-
-    /// What the component does not read.
-    #[must_use]
-    pub fn unused(&self) -> super::Unused {
-        self.instance.as_ref().map(Instance::unused).unwrap_or_default()
     }
 }

@@ -2,18 +2,18 @@
 //! with its position, handed to the lanes; and what is done, told to the server.
 
 mod acknowledge;
+mod messages;
 mod snapshots;
 
 pub use snapshots::request;
 
-use super::message;
 use super::pgoutput::{self, Message};
 use super::progress::{Progress, Recorder};
 use super::relation::{Role, Table, describe};
 use super::rows::{Change, Encoder, Place};
 use super::scan::ScanProgress;
 use super::slot::{Lsn, Slot, missing};
-use super::snapshot::{PREFIX, Snapshots};
+use super::snapshot::Snapshots;
 use super::value::Catalog;
 use crate::checkpoint::Ledger;
 use crate::config::{CdcSource, OnUpdate, Truncate};
@@ -346,36 +346,6 @@ impl Reader {
             OnUpdate::Warn | OnUpdate::Error => {}
         }
         Ok(())
-    }
-
-    async fn message(&mut self, transactional: bool, lsn: u64, prefix: &str, content: Bytes, intake: &mut Intake<'_>) -> Result<()> {
-        let (position, time) = if transactional {
-            let place = self.place()?;
-            if prefix.strip_prefix(PREFIX) == Some(&self.source.slot) {
-                return self.own_message(&content, place, intake).await;
-            }
-            (place.position, place.time)
-        } else {
-            // `lsn` is the message's end. Where the next record starts there, it
-            // may be the commit of a transaction, which has that place itself.
-            (Position { commit: lsn.saturating_sub(1), index: 0 }, self.now())
-        };
-        if self.source.messages.iter().any(|p| prefix.starts_with(p.as_str())) {
-            let event = message::read(self.source.message_format, prefix, content, position, time, intake)?;
-            self.admit(event, intake).await?;
-        }
-        if !transactional {
-            // The slot skips what starts before the position confirmed, and no
-            // more: the next record may start right there.
-            self.pass(lsn);
-        }
-        Ok(())
-    }
-
-    /// A message outside a transaction has no time of its own.
-    fn now(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     }
 
     async fn describe(&mut self, relation: &pgoutput::Relation<'_>) -> Result<()> {

@@ -1,0 +1,49 @@
+//! Logical messages as the stream meets them: events by their prefix, and what
+//! a pipeline says to itself.
+
+use super::Reader;
+use crate::error::Result;
+use crate::event::Position;
+use crate::source::Intake;
+use crate::source::cdc::message;
+use crate::source::cdc::snapshot::PREFIX;
+use bytes::Bytes;
+
+impl Reader {
+    pub(super) async fn message(
+        &mut self,
+        transactional: bool,
+        lsn: u64,
+        prefix: &str,
+        content: Bytes,
+        intake: &mut Intake<'_>,
+    ) -> Result<()> {
+        let (position, time) = if transactional {
+            let place = self.place()?;
+            if prefix.strip_prefix(PREFIX) == Some(&self.source.slot) {
+                return self.own_message(&content, place, intake).await;
+            }
+            (place.position, place.time)
+        } else {
+            // `lsn` is the message's end. Where the next record starts there, it
+            // may be the commit of a transaction, which has that place itself.
+            (Position { commit: lsn.saturating_sub(1), index: 0 }, self.now())
+        };
+        if self.source.messages.iter().any(|p| prefix.starts_with(p.as_str())) {
+            let event = message::read(self.source.message_format, prefix, content, position, time, intake)?;
+            self.admit(event, intake).await?;
+        }
+        if !transactional {
+            // The slot skips what starts before the position confirmed, and no
+            // more: the next record may start right there.
+            self.pass(lsn);
+        }
+        Ok(())
+    }
+
+    /// A message outside a transaction has no time of its own.
+    fn now(&self) -> i64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    }
+}
