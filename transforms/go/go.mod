@@ -1,0 +1,7 @@
+module transforms
+
+go 1.24
+
+require relay v0.0.0
+
+replace relay => ./sdk
