@@ -38,7 +38,7 @@ fn messages(produced: &Produced, origin: usize) -> Vec<&Event> {
 fn behaves(language: &str) {
     let path = component(&format!("guests/minimal-{language}"));
     let refused = Chain::load(&[spec(path.clone(), r#"{"refuse":"because"}"#)], &Flow::default()).err().expect("refused");
-    assert_eq!(refused.kind(), Kind::Component);
+    assert_eq!(refused.kind(), Kind::SettingsRefused);
     assert!(refused.to_string().contains("because"), "{refused}");
 
     let mut lane = lane(&[spec(path, "{}")]);

@@ -200,9 +200,11 @@ fn a_stop_in_the_middle_of_a_transaction_repeats_nothing() {
     const ROWS: usize = 20_000;
     let database = Database::new();
     database.connect().batch_execute("CREATE TABLE item (id int PRIMARY KEY, part int)").expect("creates");
-    let capture = Capture::new(&database, "tables = [\"public.item\"]\nstatus_interval = \"100ms\"");
-    // A short queue, so that what is in flight at the stop is a small part.
-    capture.write("tables = [\"public.item\"]\nstatus_interval = \"100ms\"", "[flow]\nin_flight_events = 100");
+    let source = "tables = [\"public.item\"]\nstatus_interval = \"100ms\"";
+    let capture = Capture::new(&database, source);
+    // A thousand events a second, so that the transaction lasts longer than three
+    // stops do.
+    capture.write(source, "[flow]\nin_flight_events = 50\n[sink.librdkafka]\n\"linger.ms\" = 50");
     let fill = format!("INSERT INTO item SELECT n, n % 7 FROM generate_series(1, {ROWS}) n; UPDATE item SET id = -id WHERE part = 3");
     database.connect().batch_execute(&fill).expect("fills, in one transaction");
     // A key change is two messages.
@@ -216,6 +218,7 @@ fn a_stop_in_the_middle_of_a_transaction_repeats_nothing() {
         let read = consumer.read_to_end().len();
         assert!(read < expected, "stop {stop} came after the transaction");
     }
+    capture.write(source, "");
     capture.drain().expect(0, &[]);
     let received = consumer.read_to_end();
     assert_eq!(received.len(), expected);
