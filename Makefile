@@ -22,6 +22,7 @@ test: toolchain transforms ## Run every test on a scratch Postgres and a real Ap
 	@.ci/stage "services installed" tests/services/install.sh
 	@.ci/stage "transforms' own tests" transforms/test.sh
 	@.ci/stage "relay built" cargo test --locked -p relay --no-run
+	@transforms/languages.sh target/debug/relay $(COMPONENTS)
 	@.ci/stage "relay tested" cargo test --locked -p relay -- --test-threads=4
 
 lint: toolchain ## fmt, clippy, deny, shellcheck
@@ -36,17 +37,9 @@ transforms: ## Build the example transforms and the tests' guests into target/co
 	@.ci/stage "C guest built" tests/guests/c/build.sh $(COMPONENTS)/guests/minimal-c.wasm
 	@.ci/stage "Go guest built" tests/guests/go/build.sh $(COMPONENTS)/guests/minimal-go.wasm
 
-# One place for each: which languages there are, and which have a template.
-LANGUAGES := c go js python
-TEMPLATES := $(LANGUAGES) ts
-
 languages: toolchain ## Build the transforms in every other language and run the shared cases on each
-	@for language in $(LANGUAGES); do .ci/stage "$$language transforms built" transforms/$$language/build.sh $(COMPONENTS); done
-	@for language in $(LANGUAGES); do .ci/stage "$$language SDK tested" transforms/$$language/test.sh; done
 	cargo build --locked -p relay
-	@check() { target/debug/relay test "$(COMPONENTS)/$$1/$$2.wasm" --cases "tests/cases/$$2" | sed '/^ok /d'; }; \
-	for language in $(LANGUAGES); do for transform in redact route filter split; do check $$language $$transform; done; done; \
-	for language in $(TEMPLATES); do check $$language template; done
+	transforms/languages.sh target/debug/relay $(COMPONENTS)
 
 services: ## Start a scratch Postgres and Kafka on loopback and print their addresses
 	@tests/services/up.sh

@@ -25,5 +25,7 @@ mod halting;
 mod sinks;
 mod stopping;
 mod suite;
+mod trials;
+mod tutorial;
 mod visibility;
 mod volume;

@@ -1,7 +1,7 @@
 //! The command line as data, and what every command shares: logging, runtime,
 //! exit code.
 
-use crate::commands::{attempt, check, demo, init, run, snapshot, status, test};
+use crate::commands::{attempt, bench, capture, check, demo, init, inspect, new, replay, run, snapshot, status, test};
 use crate::error::{Context as _, Error, Kind, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal as _;
@@ -47,10 +47,20 @@ enum Command {
     Status(status::Status),
     /// Have a table read as it is, beside its changes, by the relay that reads the log.
     Snapshot(snapshot::Snapshot),
+    /// Start a transform in the language of your choice.
+    New(new::New),
     /// Run a transform's cases, without database or broker.
     Test(test::Test),
     /// Pass events through a transform and print what becomes of them.
     Try(attempt::Try),
+    /// Say what a component is, and whether it can be used.
+    Inspect(inspect::Inspect),
+    /// Measure what a transform costs, or compare two.
+    Bench(bench::Bench),
+    /// Write real rows into a file, and change nothing.
+    Capture(capture::Capture),
+    /// Pass real rows through a transform and publish nothing; or compare two transforms on them.
+    Replay(replay::Replay),
     /// Show the whole story on a real Postgres: the dual-write problem, and the outbox that solves it.
     Demo(demo::Demo),
 }
@@ -131,8 +141,13 @@ async fn execute(command: Command) -> Result<()> {
         Command::Init(command) => command.execute().await,
         Command::Status(command) => command.execute().await,
         Command::Snapshot(command) => command.execute().await,
+        Command::New(command) => command.execute().await,
         Command::Test(command) => command.execute().await,
         Command::Try(command) => command.execute().await,
+        Command::Inspect(command) => command.execute().await,
+        Command::Bench(command) => command.execute().await,
+        Command::Capture(command) => command.execute().await,
+        Command::Replay(command) => command.execute().await,
         Command::Demo(command) => command.execute().await,
     }
 }

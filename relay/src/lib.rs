@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod lane;
+pub mod measure;
 pub mod metrics;
 pub mod pipeline;
 pub mod progress;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the C transforms and the template's: build.sh [OUTDIR]
+# Builds the C transforms: build.sh [OUTDIR]
 #
-# OUTDIR (<repo>/target/components)/c/{redact,route,filter,split,template}.wasm.
+# OUTDIR (<repo>/target/components)/c/{redact,route,filter,split}.wasm.
 # A second run builds only what changed.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +13,7 @@ mkdir -p "$build" "$out/c"
 out=$(cd "$out/c" && pwd)
 
 changed=()
-for name in redact route filter split template; do
+for name in redact route filter split; do
 	if [ ! -f "$out/$name.wasm" ] ||
 		[ -n "$(find "$here/$name" "$here/sdk" "$root/wit" "$here/build.sh" -newer "$out/$name.wasm" -print -quit)" ]; then
 		changed+=("$name")
@@ -33,10 +33,8 @@ for name in "${changed[@]}"; do
 	rm -rf "$work"
 	mkdir -p "$work"
 	cp -R "$here/template/." "$here/sdk" "$root/wit" "$work"
-	if [ "$name" != template ]; then
-		rm "$work"/*.c
-		cp "$here/$name"/*.c "$work"
-	fi
+	rm "$work"/*.c
+	cp "$here/$name"/*.c "$work"
 	CLANG=$clang WASM_TOOLS=$wasm_tools "$work/build.sh"
 	check_component "$work/relay-template.wasm"
 	# Renamed into place, because a running relay may watch the file.

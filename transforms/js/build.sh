@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Builds the JavaScript and TypeScript transforms and templates as components.
+# Builds the JavaScript and TypeScript transforms as components.
 #
 #   transforms/js/build.sh [OUTDIR]        OUTDIR: <repo>/target/components
 #
-# OUTDIR/js/<transform>.wasm, OUTDIR/js/template.wasm and OUTDIR/ts/template.wasm.
+# OUTDIR/js/<transform>.wasm.
 # A second run rebuilds only what changed.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=transforms/tools.sh
 . "$here/../tools.sh"
 out=${1:-$root/target/components}
-mkdir -p "$out/js" "$out/ts" "$root/target/guests/js"
+mkdir -p "$out/js" "$root/target/guests/js"
 out=$(cd "$out" && pwd)
 # npm installs here, not in the tree; what is built is copied beside.
 work=$root/target/guests/js
@@ -29,15 +29,12 @@ fresh() {
 	[ -f "$made" ] && [ -z "$(find "$@" "$wit" "$here/sdk" "$here/build.sh" -newer "$made" -not -path '*/test/*' -print -quit)" ]
 }
 
-transforms=() templates=()
+transforms=()
 for name in redact route filter split; do
 	fresh "$out/js/$name.wasm" "$here/$name" || transforms+=("$name")
 done
-for language in js ts; do
-	fresh "$out/$language/template.wasm" "$root/transforms/$language/template" || templates+=("$language")
-done
-if [ "${#transforms[@]}${#templates[@]}" = 00 ]; then
-	say "js, ts: nothing changed"
+if [ "${#transforms[@]}" = 0 ]; then
+	say "js: nothing changed"
 	exit
 fi
 
@@ -65,27 +62,12 @@ finish() {
 	mv "$2.new" "$2"
 }
 
-if [ "${#transforms[@]}" != 0 ]; then
-	(cd "$work" && npx --no tsc)
-fi
-for name in ${transforms[@]+"${transforms[@]}"}; do
+(cd "$work" && npx --no tsc)
+for name in "${transforms[@]}"; do
 	(
 		cd "$work"
 		module=$(find "$name" -name 'transform.[jt]s')
 		npx --no relay-guest "$module" "$name.wasm" --wit "$wit"
 	)
 	finish "$work/$name.wasm" "$out/js/$name.wasm"
-done
-
-# As a newcomer builds it, but with the packages that are installed already.
-for language in ${templates[@]+"${templates[@]}"}; do
-	project=$work/$language-template
-	rm -rf "$project"
-	cp -R "$root/transforms/$language/template" "$project"
-	cp -R "$here/sdk" "$project/sdk"
-	mkdir "$project/wit"
-	cp "$wit" "$project/wit"
-	ln -s ../node_modules "$project/node_modules"
-	"$project/build.sh"
-	finish "$project/relay-template.wasm" "$out/$language/template.wasm"
 done

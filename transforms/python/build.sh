@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Python transforms and the template's: build.sh OUTDIR
+# Builds the Python transforms: build.sh OUTDIR
 #
-# OUTDIR/python/{redact,route,filter,split,template}.wasm. A second run builds
+# OUTDIR/python/{redact,route,filter,split}.wasm. A second run builds
 # only what changed.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -45,14 +45,3 @@ for transform in redact route filter split; do
 		--python-path "$work/src" --output "$work/$transform.wasm" "$transform"
 	publish "$work/$transform.wasm" "$transform"
 done
-
-# The template standing alone, built by its own script.
-if changed template; then
-	work=$build/template
-	rm -rf "$work"
-	stage "$here/template" "$work"
-	stage "$here/sdk" "$work/sdk"
-	stage "$root/wit" "$work/wit"
-	"$work/build.sh"
-	publish "$work/relay-template.wasm" template
-fi

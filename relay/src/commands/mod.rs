@@ -1,10 +1,16 @@
 //! One module a command, each a struct with `execute()`.
 
 pub mod attempt;
+pub mod bench;
+pub mod capture;
 pub mod check;
 mod component;
 pub mod demo;
 pub mod init;
+pub mod inspect;
+pub mod new;
+mod origin;
+pub mod replay;
 pub mod run;
 pub mod snapshot;
 pub mod status;

@@ -1,12 +1,13 @@
 //! JSON Lines from a file or stdin, for trying, testing and replay. The lane
 //! comes from the key, by a named and frozen hash.
 
-use super::{Intake, lane_of};
+use super::{Intake, Names, lane_of};
 use crate::config::FileSource;
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::event::read_line;
+use crate::event::{Event, read_line};
 use std::path::Path;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::sync::mpsc::Sender;
 
 /// A longer line is refused: it could be no event that any broker takes.
 const MAX_LINE_BYTES: usize = 64 << 20;
@@ -17,39 +18,72 @@ const MAX_LINE_BYTES: usize = 64 << 20;
 /// `Io` for an unreadable file, `BadEvent` naming the line.
 pub async fn read(config: &FileSource, intake: &mut Intake<'_>) -> Result<()> {
     let at = |e: Error| e.at("file", config.path.display());
-    if config.path == Path::new("-") {
-        return read_lines(BufReader::new(tokio::io::stdin()), intake).await.map_err(at);
-    }
-    let file = tokio::fs::File::open(&config.path)
-        .await
-        .or_kind(Kind::Io, "cannot open the file of events")
-        .map_err(|e| at(e).remedy("give an existing file of JSON Lines, or - for stdin"))?;
-    read_lines(BufReader::new(file), intake).await.map_err(at)
-}
-
-async fn read_lines(mut reader: BufReader<impl AsyncRead + Unpin>, intake: &mut Intake<'_>) -> Result<()> {
-    let mut line = Vec::new();
-    let mut number = 0;
+    let mut lines = Lines::open(config).await.map_err(at)?;
     loop {
-        line.clear();
-        number += 1;
-        if reader.buffer().is_empty() {
+        if lines.reader.buffer().is_empty() {
             // Reading more may take long: stdin may be a person.
             intake.hand_over();
         }
-        if !next_line(&mut reader, &mut line, number).await? {
-            return Ok(());
-        }
-        let text =
-            std::str::from_utf8(&line).or_kind(Kind::BadEvent, format!("line {number} is not UTF-8")).map_err(|e| e.at("line", number))?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let mut event = read_line(text, number)?;
-        if event.topic.is_empty() {
-            event.topic = intake.topic(&event.entity, &event.event_type);
-        }
+        let Some(event) = lines.next(intake.names()).await.map_err(at)? else { return Ok(()) };
         intake.admit(lane_of(&event), event).await;
+    }
+}
+
+/// Reads at most `limit` lines, until the receiver is gone, for trying transforms on.
+///
+/// # Errors
+/// As [`read`].
+pub async fn capture(config: &FileSource, limit: u64, names: &mut Names<'_>, out: &Sender<Event>) -> Result<()> {
+    let at = |e: Error| e.at("file", config.path.display());
+    let mut lines = Lines::open(config).await.map_err(at)?;
+    for _ in 0..limit {
+        let Some(event) = lines.next(names).await.map_err(at)? else { break };
+        if out.send(event).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+struct Lines {
+    reader: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl Lines {
+    async fn open(config: &FileSource) -> Result<Self> {
+        let input: Box<dyn AsyncRead + Send + Unpin> = if config.path == Path::new("-") {
+            Box::new(tokio::io::stdin())
+        } else {
+            let file = tokio::fs::File::open(&config.path).await;
+            let file = file.or_kind(Kind::Io, "cannot open the file of events");
+            Box::new(file.map_err(|e| e.remedy("give an existing file of JSON Lines, or - for stdin"))?)
+        };
+        Ok(Self { reader: BufReader::new(input), line: Vec::new(), number: 0 })
+    }
+
+    /// The next line that is not blank, as an event.
+    async fn next(&mut self, names: &mut Names<'_>) -> Result<Option<Event>> {
+        loop {
+            self.line.clear();
+            self.number += 1;
+            let number = self.number;
+            if !next_line(&mut self.reader, &mut self.line, number).await? {
+                return Ok(None);
+            }
+            let text = std::str::from_utf8(&self.line)
+                .or_kind(Kind::BadEvent, format!("line {number} is not UTF-8"))
+                .map_err(|e| e.at("line", number))?;
+            if text.trim().is_empty() {
+                continue;
+            }
+            let mut event = read_line(text, number)?;
+            if event.topic.is_empty() {
+                event.topic = names.topic(&event.entity, &event.event_type);
+            }
+            return Ok(Some(event));
+        }
     }
 }
 

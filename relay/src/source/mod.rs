@@ -3,21 +3,19 @@
 
 pub mod cdc;
 pub mod file;
+mod names;
 pub mod outbox;
 pub mod postgres;
+
+pub use names::Names;
 
 use crate::checkpoint::Ledger;
 use crate::config::LANES;
 use crate::error::Result;
-use crate::event::{Event, Shared, TopicTemplate};
+use crate::event::{Event, TopicTemplate};
 use crate::lane::{Task, Workers};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Distinct entity, event type and topic names shared instead of copied; more
-/// are correct, only costlier.
-const SHARED_NAMES: usize = 4096;
 
 /// Events handed to the workers together. Waking a worker for each row cost
 /// more than all its work: a lane then had 1.5 events a batch where it now has
@@ -38,8 +36,7 @@ pub fn lane_of(event: &Event) -> usize {
 pub struct Intake<'a> {
     ledger: &'a Arc<Ledger>,
     workers: &'a Workers,
-    topic: &'a TopicTemplate,
-    names: HashSet<Shared>,
+    names: Names<'a>,
     /// Admitted, and not handed over yet.
     pending: Vec<(usize, Task)>,
 }
@@ -47,25 +44,12 @@ pub struct Intake<'a> {
 impl<'a> Intake<'a> {
     /// An intake of one session.
     pub fn new(ledger: &'a Arc<Ledger>, workers: &'a Workers, topic: &'a TopicTemplate) -> Self {
-        Self { ledger, workers, topic, names: HashSet::new(), pending: Vec::new() }
+        Self { ledger, workers, names: Names::new(topic), pending: Vec::new() }
     }
 
-    /// The default topic of an event of this entity and type.
-    pub fn topic(&mut self, entity: &str, event_type: &str) -> Shared {
-        let rendered = self.topic.render(entity, event_type);
-        self.share(&rendered)
-    }
-
-    /// One copy of a name that many events carry.
-    pub fn share(&mut self, name: &str) -> Shared {
-        if let Some(known) = self.names.get(name) {
-            return known.clone();
-        }
-        let shared: Shared = name.into();
-        if self.names.len() < SHARED_NAMES {
-            self.names.insert(shared.clone());
-        }
-        shared
+    /// The names that its events share.
+    pub fn names(&mut self) -> &mut Names<'a> {
+        &mut self.names
     }
 
     /// Takes the event if there is room, and gives it back otherwise.

@@ -248,4 +248,38 @@ mod tests {
             assert!(error.contains(named), "{text}: {error}");
         }
     }
+
+    /// What serde says it would take instead of `zzz`.
+    fn fields(text: &str) -> Vec<String> {
+        let error = parse(text).expect_err(text).to_string();
+        let (_, known) = error.split_once("expected").unwrap_or_else(|| panic!("{text}: {error}"));
+        let mut names: Vec<_> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn the_schema_has_the_fields_that_are_read() {
+        let schema = include_str!("../../../docs/case.schema.json");
+        let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
+        for (place, text) in [
+            ("", "zzz: 1"),
+            ("/properties/when", "when: {zzz: 1}"),
+            ("/$defs/limits", "limits: {zzz: 1}"),
+            ("/$defs/event", "events: [{zzz: 1}]"),
+            ("/$defs/header", "events: [{headers: [{zzz: 1}]}]"),
+            ("/$defs/message", "events: [{}]\noutcomes: [{emit: [{zzz: 1}]}]"),
+            ("/$defs/published", "events: [{}]\nmessages: [{zzz: 1}]"),
+            ("/$defs/outcome-in-full/properties/fail", "events: [{}]\noutcomes: [{fail: {zzz: 1}}]"),
+        ] {
+            let properties = schema.pointer(place).and_then(|s| s["properties"].as_object()).unwrap_or_else(|| panic!("{place}"));
+            let mut described: Vec<_> = properties.keys().cloned().collect();
+            if place == "/$defs/message" {
+                // Read by one type with those of `messages`, and refused.
+                described.push("from".to_owned());
+            }
+            described.sort_unstable();
+            assert_eq!(described, fields(text), "{place}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod golden;
 mod meaning;
 mod report;
 mod runner;
+mod tally;
 
 pub use case::{Case, Demand, ENDINGS, find};
 pub use expected::{Expected, Message};
@@ -27,3 +28,4 @@ pub use golden::{outcome, update};
 pub use meaning::Difference;
 pub use report::{Summary, junit};
 pub use runner::{CaseReport, Problem, Suite, on_lane_stack};
+pub use tally::{Disagreement, Failures, Tally};

@@ -66,7 +66,8 @@ impl fmt::Display for Problem {
     }
 }
 
-fn show(f: &mut fmt::Formatter<'_>, what: &str, (left, right): (&str, &str), differences: &[Difference]) -> fmt::Result {
+/// Writes a heading and the differences below it.
+pub(super) fn show(f: &mut fmt::Formatter<'_>, what: &str, (left, right): (&str, &str), differences: &[Difference]) -> fmt::Result {
     writeln!(f, "     {what}")?;
     for difference in differences {
         writeln!(f, "       {}", difference.field)?;

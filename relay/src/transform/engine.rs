@@ -41,6 +41,18 @@ pub struct Engine {
     metered: bool,
 }
 
+/// What an engine is for.
+struct Mode {
+    metered: bool,
+    cached: bool,
+}
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self { metered: false, cached: true }
+    }
+}
+
 /// A checked component, compiled for this process.
 #[derive(Clone)]
 pub struct Module {
@@ -79,7 +91,7 @@ impl Engine {
     /// # Errors
     /// `Internal` where the machine cannot give the address space.
     pub fn new(limits: &[Limits]) -> Result<Self> {
-        Self::build(limits, limits.len(), false)
+        Self::build(limits, limits.len(), Mode::default())
     }
 
     /// For one component at a time, under any of these limits. It also counts the
@@ -89,10 +101,19 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn metered(limits: &[Limits]) -> Result<Self> {
-        Self::build(limits, 1, true)
+        Self::build(limits, 1, Mode { metered: true, ..Mode::default() })
     }
 
-    fn build(limits: &[Limits], stages: usize, metered: bool) -> Result<Self> {
+    /// As [`Engine::new`], and every component is compiled anew.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn uncached(limits: &[Limits]) -> Result<Self> {
+        Self::build(limits, limits.len(), Mode { cached: false, ..Mode::default() })
+    }
+
+    fn build(limits: &[Limits], stages: usize, mode: Mode) -> Result<Self> {
+        let Mode { metered, cached } = mode;
         let stages = u32::try_from(stages.max(1)).unwrap_or(u32::MAX);
         let memory = limits.iter().map(|l| l.memory.as_u64()).max().unwrap_or(64 << 20);
         let tables = limits.iter().map(|l| l.table_elements).max().unwrap_or(50_000);
@@ -126,7 +147,7 @@ impl Engine {
             .relaxed_simd_deterministic(true)
             .max_wasm_stack(usize::try_from(stack).unwrap_or(usize::MAX))
             .memory_init_cow(true)
-            .cache(cache());
+            .cache(if cached { cache() } else { None });
         let engine = wasmtime::Engine::new(&config)
             .or_kind(Kind::Internal, "cannot start the Wasm engine")
             .map_err(|e| e.remedy("the pool reserves address space: check `ulimit -v`, or lower limits.memory"))?;

@@ -185,6 +185,11 @@ impl Instance {
         self.store.get_fuel().map_or(0, |left| u64::MAX - left)
     }
 
+    /// Bytes of all linear memories together.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().limiter.used
+    }
+
     /// Whether it should make room for a fresh one: it has served its calls, or
     /// its memory passed the watermark.
     pub(super) fn is_spent(&self, limits: &Limits) -> bool {

@@ -4,6 +4,7 @@
 //! ordered list of modules with settings and limits; a [`LaneChain`] is one
 //! lane's instances of it. Nothing here knows a source or a sink.
 
+mod anatomy;
 mod answer;
 mod bindings;
 mod chain;
@@ -14,6 +15,7 @@ mod instance;
 mod stage;
 mod workbench;
 
+pub use anatomy::{Anatomy, Manifest};
 pub use answer::{Answer, Failure};
 pub use chain::{Chain, LaneChain, Produced, StageSpec};
 pub use engine::{Engine, Module};

@@ -92,6 +92,12 @@ impl Workbench {
         Ok(Ok(()))
     }
 
+    /// Bytes of linear memory that the instance has now.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory)
+    }
+
     /// Instructions the calls of the last `process` took, on a metered engine.
     #[must_use]
     pub fn fuel(&self) -> u64 {

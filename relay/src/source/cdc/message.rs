@@ -4,7 +4,7 @@ use super::rows::id_at;
 use crate::config::MessageFormat;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Header, Operation, Position, Shared};
-use crate::source::Intake;
+use crate::source::Names;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -27,6 +27,19 @@ struct Envelope<'a> {
     payload: Option<&'a RawValue>,
 }
 
+/// Position of a message outside a transaction. `lsn` is the message's end; where
+/// the next record starts there, it may be the commit of a transaction, which has
+/// that place itself.
+pub(super) fn outside(lsn: u64) -> Position {
+    Position { commit: lsn.saturating_sub(1), index: 0 }
+}
+
+/// Such a message has no time of its own: it is now.
+pub(super) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Reads a message as an event.
 ///
 /// # Errors
@@ -37,15 +50,15 @@ pub(super) fn read(
     content: Bytes,
     position: Position,
     time: i64,
-    intake: &mut Intake<'_>,
+    names: &mut Names<'_>,
 ) -> Result<Event> {
     let mut event = Event {
         id: id_at(position),
         position,
         time,
         operation: Operation::Message,
-        entity: intake.share(prefix),
-        event_type: intake.share("message"),
+        entity: names.share(prefix),
+        event_type: names.share("message"),
         topic: "".into(),
         partition: None,
         key: None,
@@ -64,22 +77,22 @@ pub(super) fn read(
                     .at("position", position)
                     .remedy("emit {\"id\",\"aggregate_type\",\"aggregate_id\",\"event_type\",\"headers\",\"payload\"}, or set source.message_format = \"raw\"")
             })?;
-            apply(&mut event, envelope, intake);
+            apply(&mut event, envelope, names);
         }
     }
-    event.topic = intake.topic(&event.entity, &event.event_type);
+    event.topic = names.topic(&event.entity, &event.event_type);
     Ok(event)
 }
 
-fn apply(event: &mut Event, envelope: Envelope<'_>, intake: &mut Intake<'_>) {
+fn apply(event: &mut Event, envelope: Envelope<'_>, names: &mut Names<'_>) {
     if let Some(id) = envelope.id {
         event.id = Shared::from(&*id);
     }
     if let Some(entity) = envelope.aggregate_type {
-        event.entity = intake.share(&entity);
+        event.entity = names.share(&entity);
     }
     if let Some(event_type) = envelope.event_type {
-        event.event_type = intake.share(&event_type);
+        event.event_type = names.share(&event_type);
     }
     event.key = envelope.aggregate_id.map(|key| Bytes::copy_from_slice(key.as_bytes()));
     event.payload = envelope.payload.filter(|raw| raw.get() != "null").map(|raw| Bytes::copy_from_slice(raw.get().as_bytes()));

@@ -3,6 +3,7 @@
 //! events of the three shapes, `value` writes what a column holds as JSON;
 //! `slot` knows slot and publication, `ddl` makes them.
 
+mod capture;
 mod ddl;
 mod message;
 mod outbox;
@@ -14,8 +15,10 @@ mod scan;
 mod slot;
 mod snapshot;
 mod stream;
+mod tables;
 mod value;
 
+pub use capture::capture;
 pub use ddl::statements;
 pub use progress::{Progress, identify};
 pub use scan::ScanProgress;

@@ -9,7 +9,7 @@ use super::value::{self, Options, write_string};
 use crate::config::{Place as Placing, Placement, Router};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Header, Operation};
-use crate::source::Intake;
+use crate::source::Names;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -90,7 +90,7 @@ impl Layout {
     ///
     /// # Errors
     /// `BadEvent` naming the column.
-    pub(super) fn read(&self, table: &Table, data: &Bytes, tuple: &Tuple<'_>, place: Place, intake: &mut Intake<'_>) -> Result<Event> {
+    pub(super) fn read(&self, table: &Table, data: &Bytes, tuple: &Tuple<'_>, place: Place, names: &mut Names<'_>) -> Result<Event> {
         let row = Row { table, data, values: tuple.iter().collect() };
         let bad = |e: Error| {
             e.at("table", &table.name).at("position", place.position).remedy("correct the application; rows before it are published")
@@ -117,9 +117,9 @@ impl Layout {
             position: place.position,
             time: self.timestamp.map(|at| row.micros(at)).transpose().map_err(bad)?.flatten().unwrap_or(place.time),
             operation: if place.snapshot { Operation::Snapshot } else { Operation::Insert },
-            entity: intake.share(entity),
-            event_type: intake.share(event_type),
-            topic: intake.topic(entity, event_type),
+            entity: names.share(entity),
+            event_type: names.share(event_type),
+            topic: names.topic(entity, event_type),
             partition,
             key: row.raw(self.key).map_err(bad)?,
             payload,

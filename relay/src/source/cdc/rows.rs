@@ -6,7 +6,7 @@ use super::relation::{Column, Table};
 use super::value::{self, Options, write_string};
 use crate::config::{Int8, Numeric, RowFormat, Rows};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Operation, Position, Shared};
+use crate::event::{Event, Operation, POSTGRES_EPOCH, Position, Shared};
 use bytes::Bytes;
 
 /// A change of one row.
@@ -25,6 +25,32 @@ pub(super) struct Place {
     pub(super) xid: u32,
     /// Whether a snapshot read it.
     pub(super) snapshot: bool,
+}
+
+/// The transaction whose changes come now.
+pub(super) struct Transaction {
+    /// Where its commit record starts.
+    commit: u64,
+    /// Microseconds since the Unix epoch.
+    time: i64,
+    xid: u32,
+    /// Changes so far, before any filter.
+    ordinal: u64,
+}
+
+impl Transaction {
+    /// One that commits at `commit`, at a time in microseconds of Postgres' epoch.
+    pub(super) fn begin(commit: u64, time: i64, xid: u32) -> Self {
+        Self { commit, time: time.saturating_add(POSTGRES_EPOCH), xid, ordinal: 0 }
+    }
+
+    /// The place of its next change: twice the ordinal, because a change of a key
+    /// is two events.
+    pub(super) fn next(&mut self) -> Place {
+        let position = Position { commit: self.commit, index: 2 * self.ordinal };
+        self.ordinal += 1;
+        Place { position, time: self.time, xid: self.xid, snapshot: false }
+    }
 }
 
 /// Makes events of row changes.

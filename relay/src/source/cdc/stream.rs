@@ -9,22 +9,22 @@ pub use snapshots::request;
 
 use super::pgoutput::{self, Message};
 use super::progress::{Progress, Recorder};
-use super::relation::{Role, Table, describe};
-use super::rows::{Change, Encoder, Place};
+use super::relation::Role;
+use super::rows::{Place, Transaction};
 use super::scan::ScanProgress;
 use super::slot::{Lsn, Slot, missing};
 use super::snapshot::Snapshots;
-use super::value::Catalog;
+use super::tables::{self, Tables, protocol};
 use crate::checkpoint::Ledger;
-use crate::config::{CdcSource, OnUpdate, Truncate};
+use crate::config::{CdcSource, OnUpdate};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Operation, POSTGRES_EPOCH, Position};
+use crate::event::{Event, Operation, Position};
 use crate::source::postgres::{Connection, Target, classify, stream_error};
 use crate::source::{Intake, lane_of};
 use crate::state::Store;
 use bytes::Bytes;
 use pgwire_replication::{PgWireError, ReplicationClient, ReplicationEvent};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -45,26 +45,13 @@ const HOLD: Duration = Duration::from_millis(10);
 /// Changes between two looks at the clock while there is no pause.
 const BREATH: u32 = 1024;
 
-/// The transaction whose changes come now.
-struct Transaction {
-    /// Where its commit record starts.
-    commit: u64,
-    /// Microseconds since the Unix epoch.
-    time: i64,
-    xid: u32,
-    /// Changes so far, before any filter.
-    ordinal: u64,
-}
-
 /// See the module. Owns the replication session and the one that holds the lock.
 pub struct Reader {
     client: ReplicationClient,
     control: Connection,
     source: CdcSource,
     ledger: Arc<Ledger>,
-    encoder: Encoder,
-    catalog: Catalog,
-    tables: HashMap<u32, Table>,
+    tables: Tables,
     transaction: Option<Transaction>,
     /// The last change that was published before this session, where it is in
     /// the middle of a transaction.
@@ -128,11 +115,9 @@ impl Reader {
             recorder: Recorder::start(Arc::clone(&store), progress, source.status_interval),
             client,
             control,
-            encoder: Encoder::new(&source.rows, target.database()),
             source: source.clone(),
             ledger,
-            catalog: Catalog::builtin(),
-            tables: HashMap::new(),
+            tables: Tables::new(source, target.database()),
             transaction: None,
             published: published.and_then(|(commit, change)| Some(Position { commit, index: change? })),
             read: begin,
@@ -224,9 +209,8 @@ impl Reader {
     async fn take(&mut self, event: ReplicationEvent, intake: &mut Intake<'_>) -> Result<()> {
         match event {
             ReplicationEvent::Begin { final_lsn, xid, commit_time_micros } => {
-                let time = commit_time_micros.saturating_add(POSTGRES_EPOCH);
                 self.snapshots.deliver(xid);
-                self.transaction = Some(Transaction { commit: final_lsn.as_u64(), time, xid, ordinal: 0 });
+                self.transaction = Some(Transaction::begin(final_lsn.as_u64(), commit_time_micros, xid));
             }
             ReplicationEvent::Commit { end_lsn, .. } => {
                 self.transaction = None;
@@ -256,53 +240,35 @@ impl Reader {
 
     /// The place of the next change.
     fn place(&mut self) -> Result<Place> {
-        let transaction = self.transaction.as_mut().ok_or_else(|| protocol("a change outside a transaction"))?;
-        let position = Position { commit: transaction.commit, index: 2 * transaction.ordinal };
-        transaction.ordinal += 1;
-        Ok(Place { position, time: transaction.time, xid: transaction.xid, snapshot: false })
+        self.transaction.as_mut().map(Transaction::next).ok_or_else(|| protocol("a change outside a transaction"))
     }
 
     async fn change(&mut self, data: Bytes, intake: &mut Intake<'_>) -> Result<()> {
         let message = pgoutput::decode(&data).map_err(|e| protocol("a message of the stream cannot be read").cause(e))?;
         let (relation, change) = match message {
-            Message::Insert { relation, new } => (relation, Change { operation: Operation::Insert, old: None, new: Some(new) }),
-            Message::Update { relation, old, new } => (relation, Change { operation: Operation::Update, old, new: Some(new) }),
-            Message::Delete { relation, old } => (relation, Change { operation: Operation::Delete, old: Some(old), new: None }),
             Message::Truncate { relations, .. } => {
                 for relation in relations.iter() {
                     self.truncate(relation, intake).await?;
                 }
                 return Ok(());
             }
-            Message::Relation(relation) => return self.describe(&relation).await,
-            _ => return Ok(()),
+            Message::Relation(relation) => return self.tables.describe(&self.control.client, &relation).await,
+            other => match tables::change(other) {
+                Some(change) => change,
+                None => return Ok(()),
+            },
         };
         let place = self.place()?;
-        let table = self.tables.get(&relation).ok_or_else(|| protocol("a change of a table that was not described"))?;
-        let tuples = change.new.iter().chain(change.old.as_ref().map(|old| &old.tuple));
-        if tuples.into_iter().any(|tuple| tuple.len() != table.columns.len()) {
-            return Err(protocol("a row as wide as its table is not"));
-        }
-        if let Some(scan) = self.snapshots.reading()
-            && scan.name() == &*table.name
-        {
-            for key in self.encoder.keys(table, &change)? {
+        let table = self.tables.get(relation)?;
+        let events = self.tables.events(table, &change, &data, place, intake.names())?;
+        if self.snapshots.reading().is_some_and(|scan| scan.name() == &*table.name) {
+            for key in self.tables.encoder().keys(table, &change)? {
                 self.snapshots.touch(place.xid, &key);
             }
         }
-        let mut events = match &table.role {
-            Role::Ignored => return Ok(()),
-            Role::Rows => self.encoder.events(table, &change, place)?,
-            Role::Outbox(layout) => match (change.operation, &change.new) {
-                (Operation::Insert, Some(new)) => vec![layout.read(table, &data, new, place, intake)?],
-                (Operation::Update, _) => return self.updated(relation, place),
-                _ => return Ok(()),
-            },
-        };
-        for event in &mut events {
-            if event.topic.is_empty() {
-                event.topic = intake.topic(&event.entity, &event.event_type);
-            }
+        if matches!(table.role, Role::Outbox(_)) && change.operation == Operation::Update {
+            let table = table.name.clone();
+            return self.updated(&table, place);
         }
         for event in events {
             self.admit(event, intake).await?;
@@ -312,25 +278,18 @@ impl Reader {
 
     async fn truncate(&mut self, relation: u32, intake: &mut Intake<'_>) -> Result<()> {
         let place = self.place()?;
-        let table = self.tables.get(&relation).ok_or_else(|| protocol("a truncation of a table that was not described"))?;
+        let table = self.tables.get(relation)?;
         if self.snapshots.reading().is_some_and(|scan| scan.name() == &*table.name) {
             self.snapshots.truncate(place.xid);
         }
-        if !matches!(table.role, Role::Rows) {
-            return Ok(());
+        match self.tables.truncated(table, place, intake.names())? {
+            Some(event) => self.admit(event, intake).await,
+            None => Ok(()),
         }
-        if self.source.rows.truncate == Truncate::Ignore {
-            tracing::warn!(table = &*table.name, position = %place.position, "the table was truncated; rows.truncate = \"ignore\" makes no event of it");
-            return Ok(());
-        }
-        let mut event = self.encoder.truncated(table, place)?;
-        event.topic = intake.topic(&event.entity, &event.event_type);
-        self.admit(event, intake).await
     }
 
-    fn updated(&mut self, relation: u32, place: Place) -> Result<()> {
+    fn updated(&mut self, table: &str, place: Place) -> Result<()> {
         self.updates += 1;
-        let table = self.tables.get(&relation).map(|t| t.name.to_string()).unwrap_or_default();
         // The first and then ever rarer ones: an application that updates does so always.
         let said = self.updates.is_power_of_two();
         let what = "an outbox row was updated, which is no event";
@@ -345,15 +304,6 @@ impl Reader {
             }
             OnUpdate::Warn | OnUpdate::Error => {}
         }
-        Ok(())
-    }
-
-    async fn describe(&mut self, relation: &pgoutput::Relation<'_>) -> Result<()> {
-        let table = describe(&self.control.client, &mut self.catalog, &self.source, relation).await?;
-        if matches!(table.role, Role::Rows) && !table.columns.iter().any(|c| c.key) {
-            tracing::warn!(table = &*table.name, "the table has no key: its events go without one, in order with each other");
-        }
-        self.tables.insert(relation.oid, table);
         Ok(())
     }
 
@@ -377,9 +327,4 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-fn protocol(what: &str) -> Error {
-    Error::new(Kind::Internal, format!("{what}: the server and the relay disagree about the protocol"))
-        .remedy("nothing is lost, the slot stands where it stood; please report this")
 }

@@ -4,6 +4,7 @@
 
 mod acknowledge;
 mod audit;
+mod capture;
 mod ddl;
 mod floor;
 mod poll;
@@ -14,6 +15,7 @@ mod table;
 pub use acknowledge::Acknowledger;
 pub(crate) use audit::refuse;
 pub use audit::{Finding, audit};
+pub use capture::capture;
 pub use ddl::statements;
 pub use poll::{Backlog, Reader};
 pub use table::Table;

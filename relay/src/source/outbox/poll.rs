@@ -201,7 +201,7 @@ impl Reader {
                 Err(error) if self.excuses(&error) => return Ok(Swept { through: ReadThrough::Seq(last), rows: count }),
                 Err(error) => return Err(classify(error, "cannot read the outbox")),
             };
-            let (seq, lane, event) = row::read(&row, intake)?;
+            let (seq, lane, event) = row::read(&row, intake.names())?;
             self.unfinished.insert(seq);
             if intake.admit_within(lane, event, PATIENCE).await.is_err() {
                 self.unfinished.remove(&[seq]);

@@ -3,7 +3,7 @@
 use crate::config::LANES;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Header, Operation, POSTGRES_EPOCH, Position};
-use crate::source::Intake;
+use crate::source::Names;
 use bytes::Bytes;
 use postgres_types::{FromSql, Type};
 use tokio_postgres::Row;
@@ -44,7 +44,7 @@ impl FromSql<'_> for Micros {
 ///
 /// # Errors
 /// `BadEvent` naming the row and the column.
-pub(super) fn read(row: &Row, intake: &mut Intake<'_>) -> Result<(i64, usize, Event)> {
+pub(super) fn read(row: &Row, names: &mut Names<'_>) -> Result<(i64, usize, Event)> {
     let seq: i64 = get(row, 0, 0)?;
     let lane: i16 = get(row, 1, seq)?;
     let entity: &str = get(row, 3, seq)?;
@@ -54,9 +54,9 @@ pub(super) fn read(row: &Row, intake: &mut Intake<'_>) -> Result<(i64, usize, Ev
         position: Position { commit: u64::try_from(seq).unwrap_or(0), index: 0 },
         time: get::<Option<Micros>>(row, 8, seq)?.map_or(0, |t| t.0),
         operation: Operation::Insert,
-        entity: intake.share(entity),
-        event_type: intake.share(event_type),
-        topic: intake.topic(entity, event_type),
+        entity: names.share(entity),
+        event_type: names.share(event_type),
+        topic: names.topic(entity, event_type),
         partition: None,
         key: get::<Option<&str>>(row, 4, seq)?.map(|key| Bytes::copy_from_slice(key.as_bytes())),
         payload: get::<Option<Raw<'_>>>(row, 6, seq)?.map(|raw| Bytes::copy_from_slice(raw.0)),

@@ -3,7 +3,6 @@
 
 use super::Reader;
 use crate::error::Result;
-use crate::event::Position;
 use crate::source::Intake;
 use crate::source::cdc::message;
 use crate::source::cdc::snapshot::PREFIX;
@@ -25,12 +24,10 @@ impl Reader {
             }
             (place.position, place.time)
         } else {
-            // `lsn` is the message's end. Where the next record starts there, it
-            // may be the commit of a transaction, which has that place itself.
-            (Position { commit: lsn.saturating_sub(1), index: 0 }, self.now())
+            (message::outside(lsn), message::now())
         };
         if self.source.messages.iter().any(|p| prefix.starts_with(p.as_str())) {
-            let event = message::read(self.source.message_format, prefix, content, position, time, intake)?;
+            let event = message::read(self.source.message_format, prefix, content, position, time, intake.names())?;
             self.admit(event, intake).await?;
         }
         if !transactional {
@@ -39,11 +36,5 @@ impl Reader {
             self.pass(lsn);
         }
         Ok(())
-    }
-
-    /// A message outside a transaction has no time of its own.
-    fn now(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     }
 }

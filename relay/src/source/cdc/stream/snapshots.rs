@@ -73,7 +73,7 @@ impl Reader {
     }
 
     async fn begin_scan(&mut self, table: &str, progress: ScanProgress) -> Result<()> {
-        let scan = Scan::new(&self.control.client, &mut self.catalog, &self.source, table, progress).await?;
+        let scan = Scan::new(&self.control.client, self.tables.catalog(), &self.source, table, progress).await?;
         if matches!(scan.table().role, Role::Ignored) {
             return Err(Error::new(Kind::Config, "a snapshot of a table that is no event source")
                 .at("table", table)
@@ -90,7 +90,7 @@ impl Reader {
             let connection = self.target.connect_printing().await?;
             self.snapshots.attach(connection);
         }
-        let encoder = &self.encoder;
+        let encoder = self.tables.encoder();
         let key = |table: &_, message: &_| encoder.key(table, &snapshot::row(message)?, None);
         match self.snapshots.read(&self.source, key).await {
             // The table was altered; as it is now, it may still be read.
@@ -133,10 +133,10 @@ impl Reader {
             let table = scan.table();
             let tuple = snapshot::row(message)?;
             let mut event = match &table.role {
-                Role::Outbox(layout) => layout.read(table, message, &tuple, place, intake)?,
+                Role::Outbox(layout) => layout.read(table, message, &tuple, place, intake.names())?,
                 Role::Rows => {
                     let change = Change { operation: Operation::Snapshot, old: None, new: Some(tuple) };
-                    let Some(mut event) = self.encoder.events(table, &change, place)?.pop() else { continue };
+                    let Some(mut event) = self.tables.encoder().events(table, &change, place)?.pop() else { continue };
                     // The same each time this run of the snapshot reads the row.
                     let key = event.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
                     event.id = format!("{}@{}:{key}", table.name, scan.run()).into();
@@ -144,7 +144,7 @@ impl Reader {
                 }
                 Role::Ignored => continue,
             };
-            event.topic = intake.topic(&event.entity, &event.event_type);
+            event.topic = intake.names().topic(&event.entity, &event.event_type);
             self.admit(event, intake).await?;
         }
         self.chunks.push_back((position, record(scan.name()), scan.progress().clone()));

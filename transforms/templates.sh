@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# What a newcomer does, in every language: `relay new` in an empty directory, its
+# build, its cases.
+#
+#   transforms/templates.sh RELAY
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=transforms/tools.sh
+. "$here/tools.sh"
+PATH=$(cd "$(dirname "$1")" && pwd):$PATH
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+need_wasm_tools
+export WASM_TOOLS=$wasm_tools
+need_clang
+export CLANG=$clang
+need_go
+export GO=$go
+need_node
+need_componentize_py
+
+try() {
+	local language=$1 start=$SECONDS
+	(cd "$work" && relay new --lang "$language" "mask-$language" >/dev/null)
+	(cd "$work/mask-$language" && ./build.sh && relay test | sed '/^ok /d')
+	say "$language: from nothing to passing cases in $((SECONDS - start)) s"
+}
+for language in c go js ts python; do try "$language"; done
+# Last, for it changes what `rustc` is.
+need_rust_wasm
+try rust
