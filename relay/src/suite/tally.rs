@@ -93,6 +93,7 @@ impl Disagreement {
     pub fn of(event: &Event, first: &Answer, second: &Answer) -> Option<Self> {
         let mut differences = Vec::new();
         expected::between(first, second, &mut differences);
+        let differences = differences.into_iter().flat_map(Difference::by_field).collect::<Vec<_>>();
         if differences.is_empty() {
             return None;
         }

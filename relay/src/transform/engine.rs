@@ -190,12 +190,8 @@ impl Engine {
                 .remedy("the file is damaged, cut short, or uses a feature this host lacks; build it again")
         })?;
         self.check_world(&component)?;
-        let pre = self.linker.instantiate_pre(&component).and_then(TransformPre::new).map_err(|cause| {
-            Error::new(Kind::Component, "differs from the contract relay:transform@1.0.0")
-                .cause(cause)
-                .at("digest", &digest[..12])
-                .remedy("build it against wit/transform.wit of this release")
-        })?;
+        let pre = self.linker.instantiate_pre(&component).and_then(TransformPre::new);
+        let pre = pre.map_err(|cause| differs(cause).at("digest", &digest[..12]))?;
         Ok(Module { pre, digest, size: bytes.len() as u64 })
     }
 
@@ -226,6 +222,13 @@ impl Engine {
     pub(super) fn inner(&self) -> &wasmtime::Engine {
         &self.engine
     }
+}
+
+/// A component of another contract; the cause names the field.
+pub(super) fn differs(cause: wasmtime::Error) -> Error {
+    Error::new(Kind::Component, "differs from the contract relay:transform@1.0.0")
+        .cause(cause)
+        .remedy("build it against wit/transform.wit of this release")
 }
 
 /// Keeps time until the engine is gone, which it therefore holds weakly.

@@ -1,7 +1,7 @@
 //! One instance of a component: its store, its limits, its log.
 
 use super::bindings::{GuestEvent, GuestHost, Level, Outcome, Transform, Unused as UnusedFlags};
-use super::engine::{Engine, Module, TICK};
+use super::engine::{Engine, Module, TICK, differs};
 use super::fault::Fault;
 use crate::config::Limits;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -154,6 +154,9 @@ impl Instance {
             store.set_fuel(u64::MAX).or_kind(Kind::Internal, "the engine does not count")?;
         }
         let failed = |store: &Store<Guest>, step: &str, cause: wasmtime::Error| {
+            if is_mismatch(&cause) {
+                return at(differs(cause));
+            }
             let fault = Fault::from_call(&cause, store.data().limiter.refused);
             let error = Error::new(Kind::Component, format!("{step}: the component {}", fault.what)).cause(cause);
             at(error).remedy("build it against wit/transform.wit of this release, and check `settings` and `limits`")
@@ -224,6 +227,12 @@ impl Instance {
             format!("returned {} outcomes for {} events; it must be one each", outcomes.len(), events.len()),
         ))
     }
+}
+
+/// Whether wasmtime found the exports to be of other types than the contract's. It
+/// looks at them on instantiation, and has no error of its own for it.
+fn is_mismatch(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| cause.to_string().starts_with("type mismatch with "))
 }
 
 impl Drop for Instance {

@@ -57,7 +57,7 @@ fn any(conditions: &[Condition], event: &Event) -> Result<bool, Failure> {
     Ok(false)
 }
 
-relay_guest::export!(Filter);
+relay_guest::export!(Filter, settings = "../settings.schema.json");
 
 #[cfg(test)]
 mod tests;

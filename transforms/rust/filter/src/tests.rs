@@ -91,3 +91,12 @@ fn settings_are_refused_by_name() {
     assert!(refusal(r#"{"drop":[{"field":"a","exists":true,"equals":1}]}"#).contains("one of"));
     assert!(refusal(r#"{"drop":[{"equals":1}]}"#).contains("`field`"));
 }
+
+#[test]
+fn the_schema_is_that_of_the_settings() {
+    let schema = include_str!("../settings.schema.json");
+    assert_eq!(relay_guest::check_schema::<crate::Settings>(schema), Ok(()));
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let condition = schema["$defs"]["condition"].to_string();
+    assert_eq!(relay_guest::check_schema::<crate::Condition>(&condition), Ok(()));
+}

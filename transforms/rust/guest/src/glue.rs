@@ -10,7 +10,7 @@ use crate::{Transform, log::Level};
 
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../../wit",
+        path: "wit",
         world: "transform",
         pub_export_macro: true,
         export_macro_name: "export_transformer",
@@ -148,4 +148,16 @@ fn lower_content(content: Content) -> wit::Content {
         Content::Text(text) => wit::Content::Text(text),
         Content::Bytes(bytes) => wit::Content::Bytes(bytes),
     }
+}
+
+/// The bytes of a text, as a custom section wants them.
+pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
+    let (text, mut bytes, mut at) = (text.as_bytes(), [0; N], 0);
+    while let Some((first, _)) = text.split_at(at).1.split_first() {
+        if let Some(byte) = bytes.split_at_mut(at).1.first_mut() {
+            *byte = *first;
+        }
+        at += 1;
+    }
+    bytes
 }

@@ -1,26 +1,40 @@
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{Event, Failure, Message, Operation, Outcome};
 
 /// Edits the payload as JSON. Tombstones and deletes pass untouched, and so
-/// does an event whose JSON text the edit leaves as it was.
+/// does an event that the edit leaves as it was.
 ///
-/// A payload that is not JSON is poison `invalid-json`. The text is written
-/// anew: white space goes, key order and (feature `exact-numbers`) the digits
-/// of numbers stay, of a repeated key only the last value is kept.
+/// A payload that is not JSON is poison `invalid-json`. The text of an edited
+/// one is written anew: white space goes, key order and (feature
+/// `exact-numbers`) the digits of numbers stay, of a repeated key only the last
+/// value is kept.
 pub fn map_json(event: &Event, edit: impl FnOnce(&mut Value) -> Result<(), Failure>) -> Result<Outcome, Failure> {
+    map(event, |value| edit(value).map(|()| None))
+}
+
+/// As [`map_json`], for payloads that are objects; all other JSON passes. What
+/// the edit returns is the outcome; `None` publishes the edited object.
+pub fn map_object(
+    event: &Event,
+    edit: impl FnOnce(&mut Map<String, Value>) -> Result<Option<Outcome>, Failure>,
+) -> Result<Outcome, Failure> {
+    map(event, |value| value.as_object_mut().map_or(Ok(Some(Outcome::Pass)), edit))
+}
+
+fn map(event: &Event, edit: impl FnOnce(&mut Value) -> Result<Option<Outcome>, Failure>) -> Result<Outcome, Failure> {
     if event.operation() == Operation::Delete || event.payload().is_none() {
         return Ok(Outcome::Pass);
     }
     let mut value = event.json::<Value>()?;
-    edit(&mut value)?;
-    let message = Message::new().payload_json(&value)?;
-    if let Some(crate::Content::Bytes(bytes)) = &message.payload
-        && event.payload() == Some(bytes)
-    {
-        return Ok(Outcome::Pass);
+    // As it would be written anew, for the text of the event may be in another
+    // form and say nothing of an edit.
+    let before = Message::new().payload_json(&value)?;
+    if let Some(outcome) = edit(&mut value)? {
+        return Ok(outcome);
     }
-    Ok(message.into())
+    let after = Message::new().payload_json(&value)?;
+    Ok(if after == before { Outcome::Pass } else { after.into() })
 }
 
 /// The event as it is, to another topic.
@@ -56,6 +70,32 @@ mod tests {
         let text = r#"{"n":12345678901234567890.123,"m":1.10}"#;
         let event = Event::new("1").with_payload(text);
         assert_eq!(map_json(&event, |_| Ok(())), Ok(Outcome::Pass));
+    }
+
+    #[test]
+    fn what_is_not_edited_keeps_its_bytes() {
+        let event = Event::new("1").with_payload(r#"{ "a" : 1, "a" : [ ] }"#);
+        assert_eq!(map_json(&event, |_| Ok(())), Ok(Outcome::Pass));
+    }
+
+    #[test]
+    fn objects_are_edited_and_all_else_passes() {
+        let apply = |payload: &str| {
+            map_object(&Event::new("1").with_payload(payload), |object| {
+                if object.remove("test").is_some() {
+                    return Ok(Some(Outcome::drop("test")));
+                }
+                object.insert("seen".to_owned(), true.into());
+                Ok(None)
+            })
+        };
+        let expected = Message::new().payload(Content::Bytes(br#"{"a":1,"seen":true}"#.to_vec()));
+        assert_eq!(apply(r#"{"a":1}"#), Ok(expected.into()));
+        assert_eq!(apply(r#"{"test":1}"#), Ok(Outcome::drop("test")));
+        for other in [r#"[{"a":1}]"#, "null", "1", r#"{"seen":true}"#] {
+            assert_eq!(apply(other), Ok(Outcome::Pass), "{other}");
+        }
+        assert_eq!(apply("{").unwrap_err().code, "invalid-json");
     }
 
     #[test]

@@ -46,11 +46,15 @@ mod helpers;
 pub mod json;
 pub mod log;
 mod outcome;
+#[cfg(not(target_arch = "wasm32"))]
+mod schema;
 mod settings;
 
 pub use event::{Event, Header, Operation, Position};
-pub use helpers::{drop_if, map_json, route};
+pub use helpers::{drop_if, map_json, map_object, route};
 pub use outcome::{Content, Failure, FailureKind, Message, Outcome};
+#[cfg(not(target_arch = "wasm32"))]
+pub use schema::check_schema;
 pub use serde_json;
 pub use settings::{create, parse_settings};
 
@@ -93,13 +97,28 @@ pub trait Transform: Sized + 'static {
 
 /// Exports a [`Transform`] as the component's transformer. Once per component;
 /// natively it expands to nothing.
+///
+/// `settings` names a file with the JSON Schema of the settings, from where the
+/// source file is: `export!(Redact, settings = "../settings.schema.json")`. The
+/// component then has it, with the crate's name and version, in the custom section
+/// `relay:manifest` of the contract, for `relay inspect` to show.
+/// [`check_schema`] helps a test to keep it true.
 #[macro_export]
 macro_rules! export {
-    ($transform:ty) => {
+    ($transform:ty $(, settings = $schema:literal)? $(,)?) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::glue::Component<$transform>;
-    $crate::glue::export_transformer!(Exported with_types_in $crate::glue::bindings);
+            $crate::glue::export_transformer!(Exported with_types_in $crate::glue::bindings);
+            $(
+                const MANIFEST: &str = concat!(
+                    r#"{"name":""#, env!("CARGO_PKG_NAME"), r#"","version":""#, env!("CARGO_PKG_VERSION"), r#"","settings":"#,
+                    include_str!($schema), "}"
+                );
+                // Without `#[used]`, which would keep a copy in the memory too.
+                #[unsafe(link_section = "relay:manifest")]
+                static _MANIFEST: [u8; MANIFEST.len()] = $crate::glue::bytes(MANIFEST);
+            )?
         };
     };
 }

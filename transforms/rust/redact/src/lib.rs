@@ -79,7 +79,7 @@ impl Transform for Redact {
     }
 }
 
-relay_guest::export!(Redact);
+relay_guest::export!(Redact, settings = "../settings.schema.json");
 
 #[cfg(test)]
 mod tests;

@@ -135,3 +135,8 @@ fn settings_are_refused_by_name() {
     assert!(refusal(r#"{"rename":{"a":"x","b":"x"}}"#).contains("`x`"));
     assert!(refusal(r#"{"fields":["a"],"remove":true,"rename":{"a":"x"}}"#).contains("rename.a"));
 }
+
+#[test]
+fn the_schema_is_that_of_the_settings() {
+    assert_eq!(relay_guest::check_schema::<crate::Settings>(include_str!("../settings.schema.json")), Ok(()));
+}

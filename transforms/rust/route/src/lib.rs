@@ -136,7 +136,7 @@ fn is_topic(name: &str) -> bool {
     !name.is_empty() && name.len() <= TOPIC_MAX && name != "." && name != ".." && name.bytes().all(allowed)
 }
 
-relay_guest::export!(Route);
+relay_guest::export!(Route, settings = "../settings.schema.json");
 
 #[cfg(test)]
 mod tests {
@@ -213,5 +213,10 @@ mod tests {
         assert!(refusal(r#"{"by":"entity","template":"x"}"#).contains("`template`"));
         assert!(refusal(r#"{"by":"entity","default":"a b"}"#).contains("`a b`"));
         assert!(refusal(r#"{"by":"entity","topic":"t"}"#).contains("`topic`"));
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        assert_eq!(relay_guest::check_schema::<Settings>(include_str!("../settings.schema.json")), Ok(()));
     }
 }

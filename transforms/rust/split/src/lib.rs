@@ -152,7 +152,7 @@ fn missing() -> Failure {
     Failure::poison("missing-id", "an element has no string or number at `id-field`")
 }
 
-relay_guest::export!(Split);
+relay_guest::export!(Split, settings = "../settings.schema.json");
 
 #[cfg(test)]
 mod tests {
@@ -221,5 +221,10 @@ mod tests {
         assert!(refusal(r#"{"path":"a[]"}"#).contains("path"));
         assert!(refusal(r#"{"path":"a","id_field":"b"}"#).contains("`id_field`"));
         assert!(refusal(r#"{"path":"a","copy":["x.id","id"]}"#).contains("copy[1]"));
+    }
+
+    #[test]
+    fn the_schema_is_that_of_the_settings() {
+        assert_eq!(relay_guest::check_schema::<Settings>(include_str!("../settings.schema.json")), Ok(()));
     }
 }
