@@ -1,7 +1,7 @@
 //! Property: the event form of files keeps bytes, order and meaning, both ways.
 
-use crate::support::component;
-use crate::support::relay::Relay;
+use crate::support::relay::{PATIENCE, Relay};
+use crate::support::{component, eventually};
 
 const EVENTS: &str = r#"{"id":"1","entity":"order","event_type":"OrderPlaced","key":"a","payload":{"card":"4111","total":1.10}}
 {"id":"2","entity":"order","event_type":"OrderPlaced","key":"a","payload_text":"not json"}
@@ -98,4 +98,20 @@ fn when_decides_in_the_host_what_a_transform_sees() {
 fn an_empty_input_is_done_at_once() {
     let (_directory, path) = with_events("\n\n");
     Relay::run(&["run", "--source", &path, "--stdout"]).expect(0, &["events=0"]);
+}
+
+/// GIVEN events from a pipe that stays open, WHEN a blank line follows one, THEN it
+/// is published without waiting for more.
+#[test]
+fn an_event_of_an_open_pipe_is_not_held_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).to_str().expect("a path").to_owned();
+    let (pipe, out) = (path("pipe"), path("out"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let relay = Relay::start(&["run", "--source", &pipe, "--out", &out]);
+    let mut writer = std::fs::OpenOptions::new().write(true).open(&pipe).expect("opens");
+    std::io::Write::write_all(&mut writer, b"{\"id\":\"1\",\"entity\":\"order\"}\n\n").expect("writes");
+    eventually("the event in the file", PATIENCE, || std::fs::read_to_string(&out).is_ok_and(|text| text.contains("order")));
+    drop(writer);
+    relay.wait().expect(0, &["events=1"]);
 }

@@ -7,6 +7,7 @@ use crate::support::relay::Relay;
 use crate::support::{component, root};
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 
 const LANGUAGES: [&str; 6] = ["rust", "go", "js", "ts", "python", "c"];
 
@@ -53,6 +54,8 @@ fn rows_of_an_outbox_are_captured_and_replayed() {
     let file = text(&directory.path().join("events.jsonl"));
     Relay::run(&["capture", "--source", &database.url, "--out", &file]).expect(0, &["events=6"]);
     Relay::run(&["capture", "--source", &database.url, "--out", &file]).expect(8, &["events.jsonl", "does not exist"]);
+    Relay::run(&["capture", "--source", &database.url, "--table", "nowhere", "--out", &format!("{file}.2")]).expect(5, &["nowhere"]);
+    assert_eq!(std::fs::read_dir(directory.path()).expect("reads").count(), 1, "no part of a file is left");
     let two = Relay::run(&["capture", "--source", &database.url, "--limit", "2"]).expect(0, &["events=2"]).stdout;
     let captured = std::fs::read_to_string(&file).expect("reads");
     assert!(captured.starts_with(&two) && two.lines().count() == 2, "{two}");
@@ -73,7 +76,7 @@ fn rows_of_an_outbox_are_captured_and_replayed() {
     let differ = Relay::run(&other).expect(10, &["differ in 5 of 6 events"]).stdout;
     assert!(differ.contains("emit[0].payload.email") && differ.contains("\"a@b.c\"") && differ.contains("\"***\""), "{differ}");
     let outcomes = Relay::run(&["replay", &redact, "--source", &file, "--settings", settings, "--outcomes"]).expect(0, &[]).stdout;
-    assert_eq!(outcomes.lines().map(json).filter(|line| line["outcome"]["emit"][0]["payload"]["card"] == "***").count(), 5);
+    assert_eq!(outcomes.lines().map(json).filter(|line| line["outcome"]["emit"][0].to_string().contains("***")).count(), 5);
     assert_eq!(database.rows(), 6, "nothing is taken");
 
     Relay::run(&["run", "--source", &database.url, "--out", &text(&directory.path().join("out")), "--until-drained"]).expect(0, &[]);
@@ -90,7 +93,7 @@ fn changes_of_a_slot_are_captured_without_moving_it() {
     let database = Database::new();
     let mut client = database.connect();
     client.batch_execute("CREATE TABLE item (id int PRIMARY KEY, price numeric, at timestamptz)").expect("creates");
-    let capture = Capture::new(&database, "tables = [\"public.item\"]\nmessages = [\"audit\"]");
+    let capture = Capture::new(&database, "tables = [\"public.item\"]\nmessages = [\"audit\"]\nrows.truncate = \"emit\"");
     client
         .batch_execute(
             "INSERT INTO item SELECT n, n / 10.0, '2026-01-01 12:00+02' FROM generate_series(1, 5) n;
@@ -117,6 +120,17 @@ fn changes_of_a_slot_are_captured_without_moving_it() {
         let payload = message.payload.as_deref().map_or(Value::Null, |bytes| serde_json::from_slice(bytes).expect("JSON"));
         assert_eq!(line.get("payload").cloned().unwrap_or_default(), payload, "{line}");
     }
+    // Until nobody takes more, of one large transaction too; every copy is gone at once.
+    client.batch_execute("INSERT INTO item SELECT n, n FROM generate_series(1, 5000) n").expect("writes");
+    assert_eq!(capture.run("capture", &["--limit", "7"]).expect(0, &["events=7"]).stdout.lines().count(), 7);
+    capture.run("capture", &["--out", "/dev/full/x"]).expect(8, &["/dev/full"]);
+    let full = format!("{} 2>&1 >/dev/full", capture.shell("capture"));
+    let output = Command::new("bash").args(["-c", &full]).output().expect("bash starts");
+    assert_eq!(output.status.code(), Some(8), "{}", String::from_utf8_lossy(&output.stdout));
+    let left: i64 =
+        client.query_one("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()", &[]).expect("slots").get(0);
+    assert_eq!(left, 1);
+    capture.drain().expect(0, &["events=5000"]);
     // And while a relay reads the slot.
     let relay = capture.start();
     capture.run("capture", &[]).expect(0, &["events=0"]);
@@ -186,10 +200,11 @@ fn a_module_one_field_off_the_contract_is_refused_by_the_field_s_name() {
     std::fs::write(&file, other_contract("unchanged: list<string>,", "unchanged: list<string>, ")).expect("writes");
     Relay::run(&["inspect", &text(&file)]).expect(0, &[]);
     for (what, by, named) in [
-        ("    unchanged: list<string>,", "    untouched: list<string>,", "unchanged"),
-        ("    unchanged: list<string>,\n", "", "unchanged"),
-        ("    before: option<list<u8>>,", "    before: option<string>,", "before"),
-        ("    time: s64,", "    time: u64,", "time"),
+        ("    unchanged: list<string>,", "    untouched: list<string>,", "its `event` lacks `unchanged`"),
+        ("    unchanged: list<string>,\n", "", "its `event` lacks `unchanged`"),
+        ("    before: option<list<u8>>,", "    before: option<string>,", "`before` of `event` is option<string>, must be option<list<u8>>"),
+        ("    time: s64,", "    time: s64, more: bool,", "its `event` has `more`"),
+        ("enum failure-kind {", "enum failure-kind { other,", "its `failure-kind` has `other`"),
     ] {
         std::fs::write(&file, other_contract(what, by)).expect("writes");
         Relay::run(&["inspect", &text(&file)]).expect(4, &["off.wasm", "contract", named]);

@@ -60,6 +60,11 @@ impl Capture {
         [command, "-c", &config].iter().chain(flags).map(|a| (*a).to_owned()).collect()
     }
 
+    /// The same for a shell.
+    pub fn shell(&self, command: &str) -> String {
+        format!("{} {}", env!("CARGO_BIN_EXE_relay"), self.args(command, &[]).join(" "))
+    }
+
     /// Runs a command to its end.
     pub fn run(&self, command: &str, flags: &[&str]) -> Finished {
         Relay::run(&self.args(command, flags))

@@ -2,7 +2,7 @@
 
 use super::component::{Setup, locate};
 use crate::config::FileSource;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::event::{Event, TopicTemplate};
 use crate::measure::{lines, measure, orders, table};
 use crate::source::{Names, file};
@@ -15,6 +15,9 @@ use tokio::sync::mpsc;
 /// Most events of a file: they stand in memory, and more would say no more.
 const EVENTS: u64 = 100_000;
 
+/// Largest made-up order, in bytes: 256 of them stand in memory.
+const LARGEST: i64 = 1_000_000;
+
 /// Default topic of an event that names none.
 const TOPIC: &str = "outbox.event.{aggregate_type}";
 
@@ -25,8 +28,9 @@ const TOPIC: &str = "outbox.event.{aggregate_type}";
   relay bench mask.wasm --events events.jsonl      events of `relay capture`
   relay bench mask.wasm --against new.wasm         both in turn, with the ratio
 
-Spreads are p50 · p90 · p99 · max. The boundary is what a transform costs that passes
-everything; fuel counts the guest's instructions and is the same on every machine.")]
+Spreads are p50 · p90 · p99 · max, of calls; a call's time is divided by its events. The way
+in is what a transform costs that reads the same and passes everything. Fuel counts the
+guest's instructions and is the same on every machine.")]
 pub struct Bench {
     /// The component, or the directory it is in.
     #[arg(value_name = "DIR|WASM", default_value = ".")]
@@ -40,7 +44,7 @@ pub struct Bench {
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
     /// Size of a made-up order.
-    #[arg(long, value_name = "BYTES", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=16_000_000), conflicts_with = "events")]
+    #[arg(long, value_name = "BYTES", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=LARGEST), conflicts_with = "events")]
     payload: u32,
     /// How long each component is measured.
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
@@ -73,7 +77,7 @@ impl Bench {
         for cost in &costs {
             let failed: u64 = cost.outcomes.failed.values().map(|failures| failures.events).sum();
             if failed > 0 {
-                tracing::warn!(component = %cost.component.display(), failed, of = events.len(), "events fail, and that is what was measured:\n{}", cost.outcomes);
+                tracing::warn!(component = %cost.component.display(), failed, of = events.len(), "events fail, and that is what was measured");
             }
         }
         Ok(())
@@ -97,10 +101,6 @@ impl Bench {
             file::capture(&source, EVENTS, &mut names, &sender).await
         };
         let (read, events) = tokio::join!(read, collect);
-        read?;
-        if events.is_empty() {
-            return Err(Error::new(Kind::BadEvent, "no events to measure with").at("file", path.display()));
-        }
-        Ok(events)
+        read.map(|()| events)
     }
 }

@@ -4,7 +4,11 @@ use crate::config::{Limits, When};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::transform::StageSpec;
 use clap::Args;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// How a component's file begins (source: WebAssembly component model, *Binary format*).
+const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 
 /// A component and the directory it is the product of.
 pub(crate) struct Component {
@@ -28,6 +32,11 @@ pub(crate) fn locate(path: Option<&Path>) -> Result<Component> {
     let files = entries.filter_map(|entry| Some(plain(entry.ok()?.path())));
     let mut found: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|e| e == "wasm")).collect();
     found.sort();
+    // A build may leave the core module beside the component made of it.
+    let components: Vec<PathBuf> = found.iter().filter(|file| is_component(file)).cloned().collect();
+    if !components.is_empty() {
+        found = components;
+    }
     match found.as_slice() {
         [one] => Ok(Component { path: one.clone(), directory: path.strip_prefix(".").unwrap_or(path).to_owned() }),
         [] => Err(failed(Error::new(Kind::Component, "no .wasm file in the directory")).remedy("build the component first, or name it")),
@@ -36,6 +45,12 @@ pub(crate) fn locate(path: Option<&Path>) -> Result<Component> {
             Err(failed(Error::new(Kind::Component, format!("several components: {}", names.join(", ")))).remedy("name the one to use"))
         }
     }
+}
+
+fn is_component(file: &Path) -> bool {
+    let mut preamble = [0; 8];
+    let read = std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut preamble));
+    read.is_ok() && preamble == COMPONENT
 }
 
 /// How a component is configured without a configuration file.

@@ -1,9 +1,9 @@
 //! `relay inspect`.
 
 use super::component::{Setup, locate};
-use crate::error::{Context as _, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::suite::on_lane_stack;
-use crate::transform::{Anatomy, Engine, Manifest, Workbench};
+use crate::transform::{Anatomy, Engine, Manifest, Workbench, read};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -46,7 +46,7 @@ impl Inspect {
     fn run(&self) -> Result<()> {
         let path = locate(Some(&self.component))?.path;
         let failed = |e: Error| e.at("file", path.display());
-        let bytes = std::fs::read(&path).or_kind(Kind::Component, "cannot read the component").map_err(failed)?;
+        let bytes = read(&path)?;
         let anatomy = Anatomy::read(&bytes).map_err(failed)?;
         let digest = hex::encode(Sha256::digest(&bytes));
         let verdict = self.trial(&path)?;
@@ -121,7 +121,8 @@ fn describe(path: &Path, digest: &str, bytes: usize, anatomy: &Anatomy, verdict:
         Some(error) => format!("refused: {}", error.what()),
     };
     let _ = writeln!(out, "  {:<10}{verdict}", "verdict");
-    out
+    // Much of it is the component's word, and the terminal obeys control characters.
+    out.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The properties of a JSON Schema, one a line.

@@ -119,7 +119,10 @@ macro_rules! embed {
             #[exclude = "node_modules/*"]
             #[exclude = "*__pycache__/*"]
             #[exclude = "*.wasm"]
+            #[exclude = "vendor/*"]
+            #[exclude = "*.pytest_cache/*"]
             #[exclude = "Cargo.lock"]
+            #[exclude = "package-lock.json"]
             #[exclude = "test/*"]
             #[exclude = "tests/*"]
             struct $name;
@@ -198,7 +201,9 @@ impl New {
         let named = |(path, bytes): File| (path, rename(&bytes, &self.name));
         let files = self.lang.template().into_iter().map(named).chain(self.lang.companions());
         for (path, bytes) in files {
-            write(&root.join(path), &bytes).or_kind(Kind::Io, "cannot write the project").map_err(failed)?;
+            let path = root.join(path);
+            let written = write(&path, &bytes).or_kind(Kind::Io, "cannot write the project");
+            written.map_err(|e| failed(e.at("file", path.display())).remedy("choose a directory that can be written, with --into"))?;
         }
         let at = root.display();
         anstream::println!(

@@ -4,9 +4,9 @@
 use super::configure;
 use crate::cli::Flags;
 use crate::config::{Config, Source};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::event::{Event, TopicTemplate};
-use crate::source::postgres::{Connection, TableName, Target};
+use crate::source::postgres::{Connection, TableName, Target, classify};
 use crate::source::{Names, cdc, file, outbox};
 use clap::Args;
 use std::path::PathBuf;
@@ -35,23 +35,35 @@ pub(crate) struct Origin {
     /// Topic template [default: outbox.event.{aggregate_type}].
     #[arg(long, value_name = "TEMPLATE")]
     topic: Option<String>,
-    /// At most so many events, from the oldest on; 0 is all.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: u64,
+    /// Name of the pipeline, which its slot is called after.
+    #[arg(long)]
+    name: Option<String>,
+    /// At most so many events, from the oldest on [default: all].
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
 }
 
 impl Origin {
     /// The configuration, of which only the source and the topic template count.
+    ///
+    /// # Errors
+    /// `Config`.
     pub(crate) fn configure(&self) -> Result<Config> {
-        configure(&Flags {
+        let config = configure(&Flags {
             config: self.config.clone(),
             source: self.source.clone(),
             table: self.table.clone(),
             cdc: self.cdc,
             topic: self.topic.clone(),
-            stdout: true,
+            name: self.name.clone(),
+            stdout: self.config.is_none(),
             ..Flags::default()
-        })
+        })?;
+        match (&config.source, self.cdc) {
+            (Source::Outbox(_) | Source::File(_), true) => Err(Error::new(Kind::Config, "--cdc, and the source of the file is another")
+                .remedy("set kind = \"cdc\" under [source], or leave --cdc out")),
+            _ => Ok(config),
+        }
     }
 
     /// Sends the events until there are no more, or nobody takes them.
@@ -59,26 +71,42 @@ impl Origin {
     /// # Errors
     /// When the source cannot be read.
     pub(crate) async fn read(&self, config: &Config, out: Sender<Event>) -> Result<()> {
-        let limit = if self.limit == 0 { u64::MAX } else { self.limit };
+        let limit = self.limit.unwrap_or(u64::MAX);
         let template = TopicTemplate::parse(config.sink.topic())?;
         let names = &mut Names::new(&template);
         match &config.source {
-            Source::File(source) => file::capture(source, limit, names, &out).await,
+            Source::File(source) => tokio::select! {
+                read = file::capture(source, limit, names, &out) => read,
+                // The source may be a person who writes nothing for long.
+                () = out.closed() => Ok(()),
+            },
             Source::Outbox(source) => {
-                let session = connect(&source.url, source.connect_timeout).await?;
+                let session = open(&target(&source.url, source.connect_timeout)?).await?;
                 let table = outbox::Table::find(&session.client, &TableName::parse(&source.table)?, &source.columns).await?;
-                outbox::capture(&session.client, &table, limit, names, &out).await
+                tokio::select! {
+                    read = outbox::capture(&session.client, &table, limit, names, &out) => read,
+                    () = out.closed() => Ok(()),
+                }
             }
             Source::Cdc(source) => {
-                let target = Target::parse(&source.url, "relay/capture", Duration::ZERO, source.connect_timeout)?;
-                let session = target.connect_printing().await?;
-                cdc::capture(&session.client, source, target.database(), limit, names, &out).await
+                let target = target(&source.url, source.connect_timeout)?;
+                let (session, lookup) = (open(&target).await?, open(&target).await?);
+                cdc::capture(&session, &lookup.client, source, target.database(), limit, names, &out).await
             }
         }
     }
 }
 
-/// Without a statement timeout, for all that is read is one statement.
-async fn connect(url: &str, timeout: Duration) -> Result<Connection> {
-    Target::parse(url, "relay/capture", Duration::ZERO, timeout)?.connect().await
+/// Without a statement timeout, for all that is read may be one statement.
+fn target(url: &str, connect_timeout: Duration) -> Result<Target> {
+    Target::parse(url, "relay/capture", Duration::ZERO, connect_timeout)
+}
+
+/// A session whose reader may rest as long as a pager does, and whose server looks
+/// for it now and then even while it decodes.
+async fn open(target: &Target) -> Result<Connection> {
+    let session = target.connect_printing().await?;
+    let sql = "SET tcp_user_timeout = 0; SET client_connection_check_interval = '10s'";
+    session.client.batch_execute(sql).await.map_err(|e| classify(e, "cannot open the session"))?;
+    Ok(session)
 }

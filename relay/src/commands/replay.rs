@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
-/// Events of a call: what a busy lane has.
+/// Events of a call.
 const BATCH: usize = 64;
 
 /// Arguments of `relay replay`.
@@ -102,7 +102,8 @@ impl Replay {
         let events = sides.first().map_or(0, |side| side.tally.events);
         match differences.events {
             0 => Ok(()),
-            some => Err(Error::new(Kind::TestFailed, format!("the components differ in {some} of {events} events"))),
+            some => Err(Error::new(Kind::TestFailed, format!("the components differ in {some} of {events} events"))
+                .remedy("what differs is shown above; if it is what you want, use the new one")),
         }
     }
 
@@ -140,7 +141,7 @@ fn pass(engine: &Engine, sides: &mut [Side], mut events: mpsc::Receiver<Event>, 
     while let Some(first) = events.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH
-            && let Ok(next) = events.try_recv()
+            && let Some(next) = events.blocking_recv()
         {
             batch.push(next);
         }

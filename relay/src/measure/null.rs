@@ -1,12 +1,19 @@
 //! The null transform: what the boundary alone costs.
 
 use crate::error::{Error, Kind, Result};
+use crate::transform::Unused;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// Its code, and the contract that makes a component of it.
 const CODE: &str = include_str!("null.wat");
 const CONTRACT: &str = include_str!("../../../wit/transform.wit");
+
+/// Settings with which it has these inputs left out: the flags as one digit.
+pub(super) fn settings(unused: Unused) -> String {
+    let Unused { payload, before, headers } = unused;
+    (u8::from(payload) | u8::from(before) << 1 | u8::from(headers) << 2).to_string()
+}
 
 /// The component's bytes.
 ///

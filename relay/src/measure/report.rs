@@ -3,39 +3,42 @@
 use super::{Cost, Spread};
 use std::fmt::Write as _;
 
-/// Width of a column.
-const WIDTH: usize = 34;
-
 /// Components beside each other; of two, the ratio of the second to the first.
 #[must_use]
 pub fn table(costs: &[Cost]) -> String {
+    type Cell<'a> = &'a dyn Fn(&Cost) -> String;
+    type Number<'a> = Option<&'a dyn Fn(&Cost) -> f64>;
+    let rows: [(&str, Cell<'_>, Number<'_>); 11] = [
+        ("", &|c| c.component.display().to_string(), None),
+        ("digest", &|c| c.digest.clone(), None),
+        ("size", &|c| bytes(c.bytes as f64), Some(&|c| c.bytes as f64)),
+        ("compile", &|c| time(c.compile), Some(&|c| c.compile)),
+        ("instantiate", &|c| spread(c.instantiate, time), Some(&|c| c.instantiate.p50)),
+        ("event, 64 in a call", &|c| spread(c.together, time), Some(&|c| c.together.p50)),
+        ("  of it the way in", &|c| format!("{} ({:.0} %)", time(c.boundary), 100.0 * c.boundary / c.together.p50.max(1.0)), None),
+        ("event, one in a call", &|c| spread(c.alone, time), Some(&|c| c.alone.p50)),
+        ("fuel an event", &|c| spread(c.fuel, count), Some(&|c| c.fuel.p50)),
+        (
+            "throughput of a core",
+            &|c| format!("{} events/s, {}/s", count(c.events_per_second), bytes(c.bytes_per_second)),
+            Some(&|c| c.events_per_second),
+        ),
+        ("memory of an instance", &|c| bytes(c.memory as f64), Some(&|c| c.memory as f64)),
+    ];
+    let cells: Vec<Vec<String>> = rows.iter().map(|(_, cell, _)| costs.iter().map(cell).collect()).collect();
+    let width = cells.iter().flatten().map(|cell| cell.chars().count()).max().unwrap_or_default();
     let mut out = String::new();
-    let mut line = |name: &str, cell: &dyn Fn(&Cost) -> String, number: Option<&dyn Fn(&Cost) -> f64>| {
-        let _ = write!(out, "{name:<22}");
-        costs.iter().for_each(|cost| {
-            let _ = write!(out, "{:<WIDTH$}", cell(cost));
-        });
+    for ((name, _, number), cells) in rows.iter().zip(&cells) {
+        let _ = write!(out, "{name:<23}");
+        for cell in cells {
+            let _ = write!(out, "{cell:<width$}  ");
+        }
         if let ([first, second], Some(number)) = (costs, number) {
             let _ = write!(out, "× {:.2}", number(second) / number(first));
         }
         out.truncate(out.trim_end().len());
         out.push('\n');
-    };
-    line("", &|c| c.component.file_name().unwrap_or_default().to_string_lossy().into_owned(), None);
-    line("digest", &|c| c.digest.clone(), None);
-    line("size", &|c| bytes(c.bytes as f64), Some(&|c| c.bytes as f64));
-    line("compile", &|c| time(c.compile), Some(&|c| c.compile));
-    line("instantiate", &|c| spread(c.instantiate, time), Some(&|c| c.instantiate.p50));
-    line("event, 64 in a call", &|c| spread(c.together, time), Some(&|c| c.together.p50));
-    line("event, one in a call", &|c| spread(c.alone, time), Some(&|c| c.alone.p50));
-    line("  of it the boundary", &|c| format!("{} of {} ({:.0} %)", time(c.boundary), time(c.together.p50), share(c)), None);
-    line("fuel an event", &|c| spread(c.fuel, count), Some(&|c| c.fuel.p50));
-    line(
-        "throughput of a core",
-        &|c| format!("{} events/s, {}/s", count(c.events_per_second), bytes(c.bytes_per_second)),
-        Some(&|c| c.events_per_second),
-    );
-    line("memory of an instance", &|c| bytes(c.memory as f64), Some(&|c| c.memory as f64));
+    }
     out
 }
 
@@ -57,10 +60,6 @@ pub fn lines(costs: &[Cost]) -> String {
         let _ = writeln!(out, "| {} | {} |", cost.component.display(), cells.join(" | "));
     }
     out
-}
-
-fn share(cost: &Cost) -> f64 {
-    (100.0 * cost.boundary / cost.together.p50.max(1.0)).min(100.0)
 }
 
 fn spread(spread: Spread, unit: impl Fn(f64) -> String) -> String {

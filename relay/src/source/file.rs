@@ -24,8 +24,11 @@ pub async fn read(config: &FileSource, intake: &mut Intake<'_>) -> Result<()> {
             // Reading more may take long: stdin may be a person.
             intake.hand_over();
         }
-        let Some(event) = lines.next(intake.names()).await.map_err(at)? else { return Ok(()) };
-        intake.admit(lane_of(&event), event).await;
+        match lines.next(intake.names()).await.map_err(at)? {
+            Line::Event(event) => intake.admit(lane_of(&event), *event).await,
+            Line::Blank => {}
+            Line::End => return Ok(()),
+        }
     }
 }
 
@@ -36,13 +39,26 @@ pub async fn read(config: &FileSource, intake: &mut Intake<'_>) -> Result<()> {
 pub async fn capture(config: &FileSource, limit: u64, names: &mut Names<'_>, out: &Sender<Event>) -> Result<()> {
     let at = |e: Error| e.at("file", config.path.display());
     let mut lines = Lines::open(config).await.map_err(at)?;
-    for _ in 0..limit {
-        let Some(event) = lines.next(names).await.map_err(at)? else { break };
-        if out.send(event).await.is_err() {
-            break;
+    let mut left = limit;
+    while left > 0 {
+        match lines.next(names).await.map_err(at)? {
+            Line::Event(event) => {
+                if out.send(*event).await.is_err() {
+                    break;
+                }
+                left -= 1;
+            }
+            Line::Blank => {}
+            Line::End => break,
         }
     }
     Ok(())
+}
+
+enum Line {
+    Event(Box<Event>),
+    Blank,
+    End,
 }
 
 struct Lines {
@@ -63,27 +79,24 @@ impl Lines {
         Ok(Self { reader: BufReader::new(input), line: Vec::new(), number: 0 })
     }
 
-    /// The next line that is not blank, as an event.
-    async fn next(&mut self, names: &mut Names<'_>) -> Result<Option<Event>> {
-        loop {
-            self.line.clear();
-            self.number += 1;
-            let number = self.number;
-            if !next_line(&mut self.reader, &mut self.line, number).await? {
-                return Ok(None);
-            }
-            let text = std::str::from_utf8(&self.line)
-                .or_kind(Kind::BadEvent, format!("line {number} is not UTF-8"))
-                .map_err(|e| e.at("line", number))?;
-            if text.trim().is_empty() {
-                continue;
-            }
-            let mut event = read_line(text, number)?;
-            if event.topic.is_empty() {
-                event.topic = names.topic(&event.entity, &event.event_type);
-            }
-            return Ok(Some(event));
+    async fn next(&mut self, names: &mut Names<'_>) -> Result<Line> {
+        self.line.clear();
+        self.number += 1;
+        let number = self.number;
+        if !next_line(&mut self.reader, &mut self.line, number).await? {
+            return Ok(Line::End);
         }
+        let text = std::str::from_utf8(&self.line)
+            .or_kind(Kind::BadEvent, format!("line {number} is not UTF-8"))
+            .map_err(|e| e.at("line", number))?;
+        if text.trim().is_empty() {
+            return Ok(Line::Blank);
+        }
+        let mut event = read_line(text, number)?;
+        if event.topic.is_empty() {
+            event.topic = names.topic(&event.entity, &event.event_type);
+        }
+        Ok(Line::Event(Box::new(event)))
     }
 }
 

@@ -9,6 +9,13 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Reasons and codes that are counted one by one: they should be few, and a guest
+/// makes them.
+const LABELS: usize = 100;
+
+/// All others together.
+const OTHERS: &str = "(others)";
+
 /// Counts of what a component did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Tally {
@@ -48,17 +55,26 @@ impl Tally {
                 self.passed += 1;
                 self.messages += 1;
             }
+            Answer::Emit(made) if made.is_empty() => self.drop(""),
             Answer::Emit(made) => {
                 self.emitted += 1;
                 self.messages += made.len() as u64;
             }
-            Answer::Drop(reason) => *self.dropped.entry(reason.clone().unwrap_or_default()).or_default() += 1,
+            Answer::Drop(reason) => self.drop(reason.as_deref().unwrap_or_default()),
             Answer::Fail(failure) => self.failure(event, &failure.code),
             Answer::Fault(fault) => self.failure(event, fault.code),
         }
     }
 
+    fn drop(&mut self, reason: &str) {
+        let known = self.dropped.contains_key(reason) || self.dropped.len() < LABELS;
+        let label = if known { reason } else { OTHERS };
+        *self.dropped.entry(label.to_owned()).or_default() += 1;
+    }
+
     fn failure(&mut self, event: &Event, code: &str) {
+        let known = self.failed.contains_key(code) || self.failed.len() < LABELS;
+        let code = if known { code } else { OTHERS };
         let first = || Failures { events: 0, first: event.id.to_string(), position: event.position.to_string() };
         self.failed.entry(code.to_owned()).or_insert_with(first).events += 1;
     }

@@ -6,7 +6,7 @@ use super::instance::Guest;
 use crate::config::{LANES, Limits};
 use crate::error::{Context as _, Error, Kind, Result};
 use sha2::{Digest as _, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::{Component, Linker};
@@ -59,6 +59,7 @@ pub struct Module {
     pre: TransformPre<Guest>,
     digest: String,
     size: u64,
+    path: Option<PathBuf>,
 }
 
 impl Module {
@@ -78,6 +79,11 @@ impl Module {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Its file, if it is from one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     pub(super) fn pre(&self) -> &TransformPre<Guest> {
@@ -168,15 +174,10 @@ impl Engine {
     /// # Errors
     /// `Component`, naming the file and what is wrong with it.
     pub fn load(&self, path: &Path) -> Result<Module> {
-        let at = |e: Error| e.at("file", path.display());
-        let meta = std::fs::metadata(path)
-            .or_kind(Kind::Component, "cannot read the component")
-            .map_err(|e| at(e).remedy("give the path of a .wasm component; `make transforms` builds the examples"))?;
-        if meta.len() > MAX_COMPONENT_BYTES {
-            return Err(at(Error::new(Kind::Component, format!("the file has {} bytes, the limit is {MAX_COMPONENT_BYTES}", meta.len()))));
-        }
-        let bytes = std::fs::read(path).or_kind(Kind::Component, "cannot read the component").map_err(at)?;
-        self.compile(&bytes).map_err(at)
+        let bytes = read(path)?;
+        let mut module = self.compile(&bytes).map_err(|e| e.at("file", path.display()))?;
+        module.path = Some(path.to_owned());
+        Ok(module)
     }
 
     /// Checks and compiles a component from memory.
@@ -191,8 +192,8 @@ impl Engine {
         })?;
         self.check_world(&component)?;
         let pre = self.linker.instantiate_pre(&component).and_then(TransformPre::new);
-        let pre = pre.map_err(|cause| differs(cause).at("digest", &digest[..12]))?;
-        Ok(Module { pre, digest, size: bytes.len() as u64 })
+        let pre = pre.map_err(|cause| differs(None).cause(cause).at("digest", &digest[..12]))?;
+        Ok(Module { pre, digest, size: bytes.len() as u64, path: None })
     }
 
     /// The contract in words, before wasmtime's type checker speaks.
@@ -224,11 +225,28 @@ impl Engine {
     }
 }
 
-/// A component of another contract; the cause names the field.
-pub(super) fn differs(cause: wasmtime::Error) -> Error {
-    Error::new(Kind::Component, "differs from the contract relay:transform@1.0.0")
-        .cause(cause)
+/// A component of another contract, and where it differs.
+pub(super) fn differs(what: Option<String>) -> Error {
+    let what = what.map(|what| format!(": {what}")).unwrap_or_default();
+    Error::new(Kind::Component, format!("differs from the contract relay:transform@1.0.0{what}"))
         .remedy("build it against wit/transform.wit of this release")
+}
+
+/// Reads a file that may be a component or a core module.
+///
+/// # Errors
+/// `Component` for one that is neither or too large, naming it.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let at = |e: Error| e.at("file", path.display());
+    let remedy = "give the path of a .wasm component; `make transforms` builds the examples";
+    let failed = |e: Error| at(e).remedy(remedy);
+    let meta = std::fs::metadata(path).or_kind(Kind::Component, "cannot read the component").map_err(failed)?;
+    if meta.len() > MAX_COMPONENT_BYTES {
+        let what = format!("the file has {} bytes, the limit is {MAX_COMPONENT_BYTES}", meta.len());
+        return Err(failed(Error::new(Kind::Component, what)));
+    }
+    let bytes = std::fs::read(path).or_kind(Kind::Component, "cannot read the component").map_err(failed)?;
+    if bytes.starts_with(b"\0asm") { Ok(bytes) } else { check_preamble(&bytes).map(|()| bytes).map_err(at) }
 }
 
 /// Keeps time until the engine is gone, which it therefore holds weakly.
@@ -274,9 +292,9 @@ fn cache() -> Option<Cache> {
     }
 }
 
-fn cache_directory() -> Option<std::path::PathBuf> {
+fn cache_directory() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(std::path::PathBuf::from)
+        .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
     base.is_absolute().then(|| base.join("relay").join("aot"))
 }

@@ -1,6 +1,7 @@
 //! One instance of a component: its store, its limits, its log.
 
 use super::bindings::{GuestEvent, GuestHost, Level, Outcome, Transform, Unused as UnusedFlags};
+use super::contract;
 use super::engine::{Engine, Module, TICK, differs};
 use super::fault::Fault;
 use crate::config::Limits;
@@ -155,7 +156,7 @@ impl Instance {
         }
         let failed = |store: &Store<Guest>, step: &str, cause: wasmtime::Error| {
             if is_mismatch(&cause) {
-                return at(differs(cause));
+                return at(differs(module.path().and_then(contract::difference)).cause(cause));
             }
             let fault = Fault::from_call(&cause, store.data().limiter.refused);
             let error = Error::new(Kind::Component, format!("{step}: the component {}", fault.what)).cause(cause);

@@ -6,7 +6,7 @@ use super::chain::StageSpec;
 use super::convert::Topics;
 use super::engine::{Engine, Module};
 use super::fault::Fault;
-use super::instance::Instance;
+use super::instance::{Instance, Unused};
 use super::stage::{Stage, call};
 use crate::error::Result;
 use crate::event::Event;
@@ -18,6 +18,7 @@ pub struct Workbench {
     topics: Topics,
     instance: Option<Instance>,
     fuel: u64,
+    memory: usize,
 }
 
 impl Workbench {
@@ -26,7 +27,7 @@ impl Workbench {
     pub fn new(engine: &Engine, module: &Module, spec: &StageSpec) -> Self {
         let stage = Stage::new(spec, module.clone());
         let topics = Topics::new(&spec.topics);
-        Self { engine: engine.clone(), stage, topics, instance: None, fuel: 0 }
+        Self { engine: engine.clone(), stage, topics, instance: None, fuel: 0, memory: 0 }
     }
 
     /// Whether the component sees the event, by its `when`.
@@ -86,16 +87,30 @@ impl Workbench {
             Err(fault) => return Ok(Err(fault)),
         };
         self.fuel += instance.spent() - before;
-        self.instance = Some(instance);
+        self.memory = instance.memory();
+        if !instance.is_spent(&self.stage.limits) {
+            self.instance = Some(instance);
+        }
         let read = |(event, outcome): (&&Event, _)| Answer::read(event, outcome, &mut self.topics, &self.stage.limits);
         answers.extend(events.iter().zip(outcomes).map(read));
         Ok(Ok(()))
     }
 
-    /// Bytes of linear memory that the instance has now.
+    /// Bytes of linear memory that the instance has, or had when it was last used.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.instance.as_ref().map_or(0, Instance::memory)
+        self.instance.as_ref().map_or(self.memory, Instance::memory)
+    }
+
+    /// What the component does not read; nothing of it, where it was not asked yet.
+    #[must_use]
+    pub fn unused(&self) -> Unused {
+        self.instance.as_ref().map(Instance::unused).unwrap_or_default()
+    }
+
+    /// Drops the instance.
+    pub fn discard(&mut self) {
+        self.instance = None;
     }
 
     /// Instructions the calls of the last `process` took, on a metered engine.

@@ -11,20 +11,27 @@ use crate::config::CdcSource;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::source::Names;
-use crate::source::postgres::{classify, quote};
+use crate::source::postgres::{Connection, classify, quote};
 use bytes::Bytes;
+use futures_util::{StreamExt as _, pin_mut};
 use tokio::sync::mpsc::Sender;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
-/// Changes asked for at a time; the server keeps them until they are read.
+/// Changes asked for at a time, which the server sets aside until they are read. It
+/// looks only between transactions: a large one comes at once.
 const BATCH: i32 = 1000;
+
+/// Tries to drop the copy: the first may be hit by the cancel of the statement before.
+const DROPPING: usize = 3;
 
 const CHANGES: &str = "SELECT data FROM pg_logical_slot_get_binary_changes($1::text, $2::text::pg_lsn, $3, \
      'proto_version', '1', 'publication_names', $4, 'messages', 'true')";
 
 struct Capture<'a, 'n> {
-    client: &'a Client,
+    /// Asks for what the changes do not tell, while they come on another session.
+    lookup: &'a Client,
     source: &'a CdcSource,
     tables: Tables,
     transaction: Option<Transaction>,
@@ -40,15 +47,22 @@ struct Capture<'a, 'n> {
 /// # Errors
 /// When there is no slot to copy, the session ends or a change cannot be read.
 pub async fn capture(
-    client: &Client,
+    session: &Connection,
+    lookup: &Client,
     source: &CdcSource,
     database: &str,
     limit: u64,
     names: &mut Names<'_>,
     out: &Sender<Event>,
 ) -> Result<()> {
+    let client = &session.client;
     let found = slot::Slot::find(client, &source.slot).await?.ok_or_else(|| slot::missing(&source.slot))?;
     found.usable(&source.slot, database)?;
+    if slot::published(client, &source.publication).await?.is_none() {
+        return Err(Error::new(Kind::DatabaseUnusable, "there is no such publication")
+            .at("publication", &source.publication)
+            .remedy("correct source.publication, or make it with `relay init --cdc --apply`"));
+    }
     let row = client.query_one("SELECT pg_backend_pid()", &[]).await.map_err(|e| classify(e, "cannot open the session"))?;
     let copy = format!("relay_capture_{}", row.get::<_, i32>(0));
     client.execute("SELECT pg_copy_logical_replication_slot($1::text, $2::text, true)", &[&source.slot, &copy]).await.map_err(|error| {
@@ -62,25 +76,52 @@ pub async fn capture(
         };
         error.at("slot", &source.slot)
     })?;
-    let until = slot::Lsn(found.current).to_string();
-    let publication = quote(&source.publication);
     let tables = Tables::new(source, database);
-    let mut capture = Capture { client, source, tables, transaction: None, names, out, left: limit };
-    loop {
-        let rows = client.query(CHANGES, &[&copy, &until, &BATCH, &publication]).await;
-        let rows = rows.map_err(|e| classify(e, "cannot read the slot's changes").at("slot", &source.slot))?;
-        if rows.is_empty() {
-            return Ok(());
+    let mut capture = Capture { lookup, source, tables, transaction: None, names, out, left: limit };
+    let until = slot::Lsn(found.current).to_string();
+    let read = tokio::select! {
+        read = capture.read(client, &copy, &until) => read,
+        () = out.closed() => Ok(()),
+    };
+    // What still comes is not wanted; a copy goes with its session, but not before
+    // the server has noticed.
+    session.cancel().await;
+    for _ in 0..DROPPING {
+        match client.execute("SELECT pg_drop_replication_slot($1::text)", &[&copy]).await {
+            // The cancel was for the statement before.
+            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => {}
+            Err(error) => {
+                tracing::debug!(%error, copy, "the copy of the slot goes with the session");
+                break;
+            }
+            Ok(_) => break,
         }
-        for row in rows {
-            if !capture.take(Bytes::copy_from_slice(row.get(0))).await? {
+    }
+    read
+}
+
+impl Capture<'_, '_> {
+    /// Reads batch after batch; a transaction comes whole, and is not held whole.
+    async fn read(&mut self, client: &Client, copy: &str, until: &str) -> Result<()> {
+        let failed = |e| classify(e, "cannot read the slot's changes");
+        let publication = quote(&self.source.publication);
+        loop {
+            let params: [&(dyn ToSql + Sync); 4] = [&copy, &until, &BATCH, &publication];
+            let rows = client.query_raw(CHANGES, params).await.map_err(failed)?;
+            pin_mut!(rows);
+            let mut none = true;
+            while let Some(row) = rows.next().await {
+                none = false;
+                if !self.take(Bytes::copy_from_slice(row.map_err(failed)?.get(0))).await? {
+                    return Ok(());
+                }
+            }
+            if none {
                 return Ok(());
             }
         }
     }
-}
 
-impl Capture<'_, '_> {
     /// Hands over what a message is; `false` when that was enough.
     async fn take(&mut self, data: Bytes) -> Result<bool> {
         let message = pgoutput::decode(&data).map_err(|e| protocol("a change of the slot cannot be read").cause(e))?;
@@ -88,7 +129,7 @@ impl Capture<'_, '_> {
         match message {
             Message::Begin { final_lsn, commit_time, xid } => self.transaction = Some(Transaction::begin(final_lsn, commit_time, xid)),
             Message::Commit { .. } => self.transaction = None,
-            Message::Relation(relation) => self.tables.describe(self.client, &relation).await?,
+            Message::Relation(relation) => self.tables.describe(self.lookup, &relation).await?,
             Message::Truncate { relations, .. } => {
                 for relation in relations.iter() {
                     let place = self.place()?;
@@ -98,8 +139,8 @@ impl Capture<'_, '_> {
             Message::Message { transactional, lsn, prefix, content } => {
                 let place = if transactional { Some(self.place()?) } else { None };
                 let (position, time) = place.map_or_else(|| (message::outside(lsn), message::now()), |place| (place.position, place.time));
-                let wanted = self.source.messages.iter().any(|p| prefix.starts_with(p.as_str())) && !prefix.starts_with(PREFIX);
-                if wanted {
+                let own = transactional && prefix.strip_prefix(PREFIX) == Some(&self.source.slot);
+                if !own && self.source.messages.iter().any(|p| prefix.starts_with(p.as_str())) {
                     let content = data.slice_ref(content);
                     events.push(message::read(self.source.message_format, prefix, content, position, time, self.names)?);
                 }
