@@ -23,7 +23,7 @@ fn read(path: &str) -> String {
 fn run_blocks(document: &str) {
     let database = Database::new();
     let directory = tempfile::tempdir().expect("a directory");
-    for name in ["target", "examples", "wit", "transforms"] {
+    for name in ["target", "examples", "wit", "transforms", "tests"] {
         std::os::unix::fs::symlink(root().join(name), directory.path().join(name)).expect("links");
     }
     let binary = Path::new(env!("CARGO_BIN_EXE_relay")).parent().expect("a directory");

@@ -149,6 +149,10 @@ impl Test {
 
 fn written(suite: &Suite, reports: &[CaseReport]) -> Result<()> {
     for (case, report) in suite.cases().iter().zip(reports) {
+        // What passes stays as its author wrote it.
+        if report.passed() {
+            continue;
+        }
         // A golden outcome that changes by itself would be a lie.
         if let Some(problem) = report.problems.iter().find(|problem| problem.is_unstable()) {
             return Err(
