@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 COMPONENTS := target/components
 
-.PHONY: help build demo test lint bench transforms languages services services-stop fmt
+.PHONY: help build demo test lint bench transforms transforms-rust languages services services-stop fmt
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -13,7 +13,7 @@ help: ## Show the targets
 build: toolchain ## Build the relay for production: target/release/relay
 	cargo build --release --locked -p relay
 
-demo: toolchain transforms ## Show the main job on a real Postgres: dual writes fail, the outbox does not
+demo: toolchain transforms-rust ## Show the main job on a real Postgres: dual writes fail, the outbox does not
 	@tests/services/install.sh postgres
 	cargo build --locked -p relay
 	target/debug/relay demo
@@ -28,18 +28,21 @@ test: toolchain transforms ## Run every test on a scratch Postgres and a real Ap
 lint: toolchain ## fmt, clippy, deny, shellcheck
 	@.ci/stage "lint" .ci/lint
 
-bench: toolchain transforms ## Measure against the bare loops, in one run
+bench: toolchain transforms-rust ## Measure against the bare loops, in one run
 	@tests/services/install.sh
 	RELAY_COMPONENTS=$(CURDIR)/$(COMPONENTS) cargo bench --locked -p relay
 
-transforms: ## Build the example transforms and the tests' guests into target/components
-	@.ci/stage "transforms built" transforms/build.sh $(COMPONENTS)
+transforms-rust: ## Build the Rust transforms and the tests' Rust guests into target/components
+	@.ci/stage "Rust transforms built" transforms/build.sh $(COMPONENTS)
+
+transforms: transforms-rust ## Build the transforms in every language, and the tests' guests
 	@.ci/stage "C guest built" tests/guests/c/build.sh $(COMPONENTS)/guests/minimal-c.wasm
 	@.ci/stage "Go guest built" tests/guests/go/build.sh $(COMPONENTS)/guests/minimal-go.wasm
+	@for language in c go js python; do .ci/stage "$$language transforms built" transforms/$$language/build.sh $(COMPONENTS); done
 
-languages: toolchain ## Build the transforms in every other language and run the shared cases on each
+languages: toolchain transforms ## Run the shared cases on every language's transforms, and try each template
 	cargo build --locked -p relay
-	transforms/languages.sh target/debug/relay $(COMPONENTS)
+	@transforms/languages.sh target/debug/relay $(COMPONENTS)
 
 services: ## Start a scratch Postgres and Kafka on loopback and print their addresses
 	@tests/services/up.sh

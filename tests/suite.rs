@@ -75,6 +75,8 @@ fn a_trap_is_shown_with_the_guest_s_stack() {
         "{}",
         failed.stdout
     );
+    // The guest carries DWARF.
+    assert!(failed.stdout.contains("hostile/src/lib.rs:"), "{}", failed.stdout);
     assert!(!failed.stdout.contains("event 1") && !failed.stdout.contains("event 3"), "{}", failed.stdout);
 }
 

@@ -15,5 +15,5 @@ bindings c "$build"
 say "layouts: as generated"
 
 "${CC:-cc}" -std=c11 -g -O1 -Wall -Wextra -Wpedantic -Werror -fsanitize=address,undefined -fno-sanitize-recover \
-	"$here/test/sdk_test.c" "$here"/sdk/{json,memory,outcome,settings}.c -o "$build/sdk_test"
+	"$here/test/sdk_test.c" "$here"/sdk/{edit,json,memory,outcome,path,settings}.c -o "$build/sdk_test"
 "$build/sdk_test"

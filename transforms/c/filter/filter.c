@@ -41,6 +41,8 @@ typedef struct conditions {
 
 typedef struct filter {
   conditions keep, drop;
+  /// What a payload that is not JSON means: not poison, but halt.
+  bool halts;
 } filter;
 
 // --- Settings ---------------------------------------------------------------
@@ -113,10 +115,18 @@ static conditions read_conditions(relay_setting *setting) {
   return conditions;
 }
 
+static bool read_invalid(relay_setting *setting) {
+  relay_str kind = relay_text_or(setting, "poison");
+  if (!relay_is(kind, "poison") && !relay_is(kind, "halt"))
+    relay_refuse(setting, "`%.*s` is neither `poison` nor `halt`", RELAY_ARG(kind));
+  return relay_is(kind, "halt");
+}
+
 static void *create(relay_setting *settings) {
   filter *self = relay_keep(1, sizeof *self);
   self->keep = read_conditions(relay_get(settings, "keep"));
   self->drop = read_conditions(relay_get(settings, "drop"));
+  self->halts = read_invalid(relay_get(settings, "invalid"));
   if (self->keep.count == 0 && self->drop.count == 0)
     relay_refuse(settings, "`keep` or `drop` must have at least one condition");
   return self;
@@ -233,10 +243,15 @@ static bool holds(const condition *c, const relay_event *event, bool *held, rela
   return true;
 }
 
-static bool any(const conditions *conditions, const relay_event *event, bool *held, relay_outcome *failed) {
+static bool any(const filter *self, const conditions *conditions, const relay_event *event, bool *held,
+                relay_outcome *failed) {
   *held = false;
   for (size_t i = 0; i < conditions->count && !*held; i++)
-    if (!holds(&conditions->list[i], event, held, failed)) return false;
+    if (!holds(&conditions->list[i], event, held, failed)) {
+      // The one failure of a condition is a payload that is not JSON.
+      failed->halt = self->halts;
+      return false;
+    }
   return true;
 }
 
@@ -245,10 +260,10 @@ static relay_outcome apply(void *context, const relay_event *event) {
   relay_outcome failed;
   bool held;
   if (self->keep.count > 0) {
-    if (!any(&self->keep, event, &held, &failed)) return failed;
+    if (!any(self, &self->keep, event, &held, &failed)) return failed;
     if (!held) return relay_drop("not-kept");
   }
-  if (!any(&self->drop, event, &held, &failed)) return failed;
+  if (!any(self, &self->drop, event, &held, &failed)) return failed;
   return relay_drop_if(held, "dropped");
 }
 

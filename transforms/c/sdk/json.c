@@ -1,9 +1,5 @@
-// JSON by its text: reading, finding, editing.
+// JSON by its text: reading and checking.
 #include "internal.h"
-
-#include <stdlib.h>
-
-// --- Reading ----------------------------------------------------------------
 
 relay_json relay_json_part(relay_str text) { return (relay_json){.text = text}; }
 
@@ -184,7 +180,7 @@ static bool scan(relay_json *json) {
 }
 
 relay_kind relay_json_kind(relay_json *json) {
-  blank(json);
+  if (json->expected == NULL) blank(json);
   char c = peek(json);
   return c == '{' ? RELAY_OBJECT : c == '[' ? RELAY_ARRAY : RELAY_SCALAR;
 }
@@ -268,9 +264,11 @@ static size_t utf8(uint32_t c, char *to) {
 
 relay_str relay_json_decode(relay_str quoted) {
   relay_str none = {0};
-  if (quoted.len < 2 || quoted.ptr[0] != '"' || quoted.ptr[quoted.len - 1] != '"') return none;
+  relay_json json = relay_json_part(quoted);
+  bool escaped;
+  if (!string(&json, &escaped) || json.at != quoted.len) return none;
   const char *s = quoted.ptr + 1, *end = quoted.ptr + quoted.len - 1;
-  if (memchr(s, '\\', (size_t)(end - s)) == NULL) return (relay_str){s, (size_t)(end - s)};
+  if (!escaped) return (relay_str){s, (size_t)(end - s)};
   // The escaped text is never shorter.
   char *text = relay_alloc(quoted.len, 1);
   size_t len = 0;
@@ -305,189 +303,4 @@ relay_str relay_json_decode(relay_str quoted) {
 relay_str relay_json_scalar(relay_str value) {
   if (value.len == 0 || strchr("{[n", value.ptr[0]) != NULL) return (relay_str){0};
   return value.ptr[0] == '"' ? relay_json_decode(value) : value;
-}
-
-// --- Paths ------------------------------------------------------------------
-
-relay_path relay_path_name(relay_str name) {
-  relay_str *step = relay_keep(1, sizeof *step);
-  *step = relay_keep_str(name);
-  return (relay_path){step, 1};
-}
-
-static bool no_path(const char **why, const char *what) {
-  *why = what;
-  return false;
-}
-
-bool relay_path_parse(relay_str text, relay_path *path, const char **why) {
-  static const char empty_name[] = "a path has no empty name: write it like `customer.email`";
-  static const char bracket[] = "`[` must be followed by `]`, and that by `.`, `[]` or the end";
-  static const char escape[] = "`\\` must be followed by a character";
-  // There is at most one step for each byte.
-  relay_str *steps = relay_keep(text.len, sizeof *steps);
-  size_t count = 0;
-  // Whether a name may, or must, come next.
-  bool allowed = true, required = true;
-  for (size_t i = 0; i < text.len;) {
-    char c = text.ptr[i];
-    if (c == '[') {
-      bool name_wanted = required && count > 0;
-      if (i + 1 >= text.len || text.ptr[i + 1] != ']' || name_wanted) return no_path(why, bracket);
-      steps[count++] = (relay_str){0};
-      i += 2;
-      allowed = required = false;
-    } else if (c == '.') {
-      if (required) return no_path(why, empty_name);
-      i++;
-      allowed = required = true;
-    } else {
-      if (!allowed) return no_path(why, bracket);
-      char *name = relay_keep(text.len - i, 1);
-      size_t len = 0;
-      while (i < text.len && (len == 0 || (text.ptr[i] != '.' && text.ptr[i] != '['))) {
-        if (text.ptr[i] == '\\' && ++i == text.len) return no_path(why, escape);
-        name[len++] = text.ptr[i++];
-        // The rest of a character that has several bytes belongs to it.
-        while (i < text.len && (text.ptr[i] & 0xc0) == 0x80) name[len++] = text.ptr[i++];
-      }
-      steps[count++] = (relay_str){name, len};
-      allowed = required = false;
-    }
-  }
-  if (required) return no_path(why, empty_name);
-  *path = (relay_path){steps, count};
-  return true;
-}
-
-bool relay_path_is_plural(const relay_path *path) {
-  for (size_t i = 0; i < path->count; i++)
-    if (path->steps[i].ptr == NULL) return true;
-  return false;
-}
-
-static bool visit(relay_path path, relay_json *json, void (*each)(void *, relay_str), void *context) {
-  if (path.count == 0) {
-    each(context, json->text);
-    return true;
-  }
-  relay_str step = path.steps[0], value;
-  relay_path rest = {path.steps + 1, path.count - 1};
-  relay_kind kind = relay_json_kind(json);
-  if (step.ptr != NULL && kind == RELAY_OBJECT) {
-    relay_str last = {0};
-    relay_key key;
-    relay_json_object(json);
-    while (relay_json_member(json, &key))
-      if (relay_json_value(json, &value) && relay_equal(key.name, step)) last = value;
-    if (!relay_json_end(json)) return false;
-    if (last.ptr == NULL) return true;
-    relay_json inner = relay_json_part(last);
-    return visit(rest, &inner, each, context);
-  }
-  if (step.ptr == NULL && kind == RELAY_ARRAY) {
-    relay_json_array(json);
-    while (relay_json_element(json)) {
-      if (!relay_json_value(json, &value)) return false;
-      relay_json inner = relay_json_part(value);
-      // What was read as a value has no error.
-      visit(rest, &inner, each, context);
-    }
-  } else {
-    relay_json_value(json, &value);
-  }
-  return relay_json_end(json);
-}
-
-bool relay_visit(const relay_path *path, relay_str text, void (*each)(void *, relay_str), void *context,
-                 relay_outcome *failed) {
-  relay_json json = relay_json_open(text);
-  if (json.expected == NULL && visit(*path, &json, each, context)) return true;
-  *failed = relay_invalid_json(&json);
-  return false;
-}
-
-static void keep_last(void *context, relay_str value) { *(relay_str *)context = value; }
-
-bool relay_find(const relay_path *path, relay_str text, relay_str *found, relay_outcome *failed) {
-  *found = (relay_str){0};
-  return relay_visit(path, text, keep_last, found, failed);
-}
-
-relay_str relay_field(const relay_event *event, const relay_path *path) {
-  relay_str found = {0};
-  relay_outcome failed;
-  if (event->payload.ptr == NULL || !relay_find(path, event->payload, &found, &failed)) return (relay_str){0};
-  return found;
-}
-
-// --- Editing ----------------------------------------------------------------
-
-relay_edits relay_edits_of(relay_str text) { return (relay_edits){.text = text}; }
-
-void relay_edit(relay_edits *edits, size_t start, size_t end, relay_str with) {
-  if (edits->copied == 0) relay_buf_reserve(&edits->out, edits->text.len + 64);
-  relay_buf_add(&edits->out, (relay_str){edits->text.ptr + edits->copied, start - edits->copied});
-  relay_buf_add(&edits->out, with);
-  edits->copied = end;
-}
-
-relay_str relay_edits_finish(relay_edits *edits) {
-  // Every edit ends behind byte 0, so this means that there was none.
-  if (edits->copied == 0) return (relay_str){0};
-  relay_buf_add(&edits->out, (relay_str){edits->text.ptr + edits->copied, edits->text.len - edits->copied});
-  edits->copied = edits->text.len;
-  return relay_buf_str(&edits->out);
-}
-
-typedef struct mapping {
-  relay_str (*map)(void *context, relay_str value);
-  void *context;
-  relay_edits edits;
-} mapping;
-
-static void map_walk(mapping *mapping, relay_path path, relay_json *json) {
-  relay_str value, with;
-  if (path.count == 0) {
-    if (!relay_json_value(json, &value)) return;
-    with = mapping->map(mapping->context, value);
-    if (with.ptr != NULL && !relay_equal(with, value)) relay_edit(&mapping->edits, json->at - value.len, json->at, with);
-    return;
-  }
-  relay_str step = path.steps[0];
-  relay_path rest = {path.steps + 1, path.count - 1};
-  relay_kind kind = relay_json_kind(json);
-  if (step.ptr != NULL && kind == RELAY_OBJECT) {
-    relay_key key;
-    relay_json_object(json);
-    while (relay_json_member(json, &key)) {
-      if (relay_equal(key.name, step)) map_walk(mapping, rest, json);
-      else relay_json_value(json, NULL);
-    }
-  } else if (step.ptr == NULL && kind == RELAY_ARRAY) {
-    relay_json_array(json);
-    while (relay_json_element(json)) map_walk(mapping, rest, json);
-  } else {
-    relay_json_value(json, NULL);
-  }
-}
-
-relay_outcome relay_map_json(const relay_event *event, const relay_path *path,
-                             relay_str (*map)(void *context, relay_str value), void *context) {
-  if (event->payload.ptr == NULL) return relay_pass();
-  relay_json json = relay_json_open(event->payload);
-  mapping mapping = {map, context, relay_edits_of(event->payload)};
-  if (json.expected == NULL) map_walk(&mapping, *path, &json);
-  if (!relay_json_end(&json)) return relay_invalid_json(&json);
-  relay_str text = relay_edits_finish(&mapping.edits);
-  return text.ptr == NULL ? relay_pass() : relay_emit_payload(text);
-}
-
-static relay_str constant(void *context, relay_str value) {
-  (void)value;
-  return relay_str_of(context);
-}
-
-relay_outcome relay_mask(const relay_event *event, const relay_path *path, const char *json) {
-  return relay_map_json(event, path, constant, (void *)(uintptr_t)json);
 }

@@ -176,7 +176,10 @@ relay_str relay_vformat(const char *format, va_list list) {
       relay_buf_add(&out, (relay_str){&byte, 1});
     } else if (c == 's') {
       const char *text = va_arg(args, const char *);
-      if (text == NULL) text = "(null)";
+      if (text == NULL && precision != 0) {
+        text = "(null)";
+        precision = -1;
+      }
       size_t len = precision < 0 ? strlen(text) : (size_t)precision;
       relay_buf_add(&out, (relay_str){text, len});
     } else if (c == 'd' || c == 'i') {

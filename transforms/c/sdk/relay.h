@@ -36,8 +36,7 @@
 
 // --- Text -------------------------------------------------------------------
 
-/// A view of bytes that somebody else owns; no NUL ends them. `ptr == NULL` is
-/// "none", which is not the same as empty.
+/// Bytes that somebody else owns; no NUL ends them. NULL is "none", not empty.
 typedef struct relay_str {
   const char *ptr;
   size_t len;
@@ -69,8 +68,9 @@ void *relay_keep(size_t count, size_t size);
 /// A copy that lives as long as the transform.
 relay_str relay_keep_str(relay_str s);
 /// Text made as by `printf`, in event memory, a NUL behind it. It knows `%s`,
-/// `%.*s`, `%c`, `%d`, `%u`, `%x` (also with `l`, `ll`, `z` and a width of
-/// leading zeros, `%04x`) and `%%`, here and wherever a format is taken.
+/// `%.*s` (all those bytes, NUL or not), `%c`, `%d`, `%u`, `%x` (also with `l`,
+/// `ll`, `z` and a width of leading zeros, `%04x`) and `%%`, here and wherever a
+/// format is taken.
 relay_str relay_format(const char *format, ...) RELAY_PRINTF(1, 2);
 relay_str relay_vformat(const char *format, va_list args);
 
@@ -92,25 +92,16 @@ relay_str relay_buf_str(const relay_buf *buf);
 
 /// What happened in the source.
 typedef enum relay_operation {
-  RELAY_INSERT,
-  RELAY_UPDATE,
-  RELAY_DELETE,
-  RELAY_TRUNCATE,
-  RELAY_SNAPSHOT,
-  RELAY_MESSAGE,
+  RELAY_INSERT, RELAY_UPDATE, RELAY_DELETE, RELAY_TRUNCATE, RELAY_SNAPSHOT, RELAY_MESSAGE
 } relay_operation;
 
 /// The name the contract and the config use.
 const char *relay_operation_name(relay_operation operation);
 
-/// One record header. Names may repeat and values are raw bytes; none is
-/// Kafka's null header value.
-typedef struct relay_header {
-  relay_str name, value;
-} relay_header;
+/// One record header. Names may repeat; values are bytes, none is Kafka's null.
+typedef struct relay_header { relay_str name, value; } relay_header;
 
-/// One event, read only. Text fields are UTF-8; `key`, `payload`, `before` are
-/// bytes.
+/// One event, read only. All text but `key`, `payload` and `before` is UTF-8.
 typedef struct relay_event {
   /// Stable across redelivery and unique in the pipeline: the idempotency key.
   relay_str id;
@@ -122,8 +113,8 @@ typedef struct relay_event {
   relay_operation operation;
   /// Outbox: aggregate type. CDC: `schema.table`. Logical message: its prefix.
   relay_str entity;
-  /// Outbox: event type; otherwise the operation's name. A transform before
-  /// this one may have changed it.
+  /// Outbox: event type; else the operation's name. An earlier transform may
+  /// have changed it.
   relay_str event_type;
   /// Where it is published if no transform chooses.
   relay_str topic;
@@ -147,14 +138,13 @@ relay_str relay_header_value(const relay_event *event, relay_str name);
 
 /// A key or payload to publish. All zero is "as in the event".
 typedef struct relay_content {
-  /// Bytes, with `null` unset; none is "as in the event".
   relay_str bytes;
-  /// A null key, or a tombstone.
+  /// A null key, or a tombstone, whatever the bytes are.
   bool null;
 } relay_content;
 
-/// A message to publish, written as changes to the event it came from: what is
-/// left zero stays as in the event, and costs no copy.
+/// A message to publish, as changes to its event: what is left zero stays as in
+/// the event, and costs no copy.
 typedef struct relay_message {
   /// None: the event's id; in a list of several, that id, `:` and the index.
   relay_str id;
@@ -213,13 +203,7 @@ relay_outcome relay_halt(const char *code, const char *format, ...) RELAY_PRINTF
 
 // --- Log --------------------------------------------------------------------
 
-typedef enum relay_level {
-  RELAY_TRACE,
-  RELAY_DEBUG,
-  RELAY_INFO,
-  RELAY_WARN,
-  RELAY_ERROR,
-} relay_level;
+typedef enum relay_level { RELAY_TRACE, RELAY_DEBUG, RELAY_INFO, RELAY_WARN, RELAY_ERROR } relay_level;
 
 /// Writes one line to the host's log, which adds the event being processed and
 /// limits rate and length.
@@ -233,12 +217,8 @@ void relay_log(relay_level level, const char *format, ...) RELAY_PRINTF(2, 3);
 /// Failure code of a payload that is not JSON.
 #define RELAY_INVALID_JSON "invalid-json"
 
-typedef enum relay_kind {
-  RELAY_OBJECT,
-  RELAY_ARRAY,
-  /// String, number, `true`, `false` or `null`.
-  RELAY_SCALAR,
-} relay_kind;
+/// A scalar is a string, number, `true`, `false` or `null`.
+typedef enum relay_kind { RELAY_OBJECT, RELAY_ARRAY, RELAY_SCALAR } relay_kind;
 
 /// Reads JSON text (RFC 8259) from its start to its end, once, and checks all
 /// of it. The first error stays: every later call does nothing and returns
@@ -288,15 +268,14 @@ bool relay_json_end(relay_json *json);
 /// The poison `invalid-json` for a reader that has met an error.
 relay_outcome relay_invalid_json(const relay_json *json);
 
-/// The value of a JSON string literal, quotes included; none for any other
-/// value and for escapes that have no UTF-8 form.
+/// The value of a JSON string literal, quotes included; none for any other text
+/// and for escapes that have no UTF-8 form.
 relay_str relay_json_decode(relay_str literal);
 /// A string's value, or the text of a number or boolean; none for null, objects
 /// and arrays.
 relay_str relay_json_scalar(relay_str value);
 
 /// Where a value stands: `customer.email`, `items[].note`, `[].id`.
-///
 /// Names are parted by `.`; `[]` is every element of an array, and an array is
 /// never entered without it. A backslash takes the next character as it is:
 /// `a\.b` is one name.
@@ -397,11 +376,7 @@ bool relay_refused(const relay_setting *setting);
 /// What a transform does not read, so the host need not copy it in. An input
 /// named here arrives empty: a payload that was not copied looks like a
 /// tombstone. Naming none is always correct, only slower.
-enum {
-  RELAY_UNUSED_PAYLOAD = 1,
-  RELAY_UNUSED_BEFORE = 2,
-  RELAY_UNUSED_HEADERS = 4,
-};
+enum { RELAY_UNUSED_PAYLOAD = 1, RELAY_UNUSED_BEFORE = 2, RELAY_UNUSED_HEADERS = 4 };
 
 /// The functions of a transform; only `apply` is needed. What a transform
 /// remembers between events is only a cache: the host may replace the instance

@@ -90,7 +90,12 @@ static void test_strings(void) {
   CHECK(relay_is(relay_json_decode(RELAY_STR("\"\\ud83d\\ude00\\t\\u00FC\"")), "\xf0\x9f\x98\x80\t\xc3\xbc"));
   CHECK(relay_json_decode(RELAY_STR("\"\\ud83d\"")).ptr == NULL);
   CHECK(relay_json_decode(RELAY_STR("\"\\udc00\"")).ptr == NULL);
-  CHECK(relay_json_decode(RELAY_STR("12")).ptr == NULL);
+  static const char *const none[] = {"12", "\"", "\"\\\"", "\"\\u1\"", "\"\\ud83d\\u1\"", "\"\\uzzzz\"", "\"a\"b\"", "\"\n\""};
+  for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+    relay_str copy = exact(none[i], strlen(none[i]));
+    CHECK(relay_json_decode(copy).ptr == NULL);
+    free((void *)(uintptr_t)copy.ptr);
+  }
   CHECK(relay_is(relay_json_scalar(RELAY_STR("1.10")), "1.10"));
   CHECK(relay_json_scalar(RELAY_STR("null")).ptr == NULL);
   relay_buf buf = {0};
@@ -98,6 +103,8 @@ static void test_strings(void) {
   CHECK(relay_is(relay_buf_str(&buf), "\"\\\"\\\\\\b\\t\\n\\u000b\\f\\r\\u0001ü\""));
   CHECK(relay_is(relay_format("%s %.*s %d %04x %zu%% %lld%c", "a", 2, "bcd", -5, 0x1f, (size_t)7, -1LL, '!'),
                  "a bc -5 001f 7% -1!"));
+  char *volatile null = NULL;
+  CHECK(relay_is(relay_format("%.*s%.*s", 0, null, 99, null), "(null)"));
   size_t at;
   CHECK(!relay_is_utf8(RELAY_STR("0123456789\xc3"), &at) && at == 10);
 }
@@ -116,6 +123,9 @@ static void test_paths(void) {
   CHECK(relay_find(&path, RELAY_STR("{\"a\":{\"b\":1},\"\\u0061\":{\"b\": 2.0 }}"), &found, &failed) && relay_is(found, "2.0"));
   CHECK(relay_find(&path, RELAY_STR("{\"a\":{\"b\":1},\"a\":3}"), &found, &failed) && found.ptr == NULL);
   CHECK(!relay_find(&path, RELAY_STR("{\"a\":{\"b\":1}} x"), &found, &failed) && relay_is(failed.code, "invalid-json"));
+  path = (relay_path){0};
+  CHECK(relay_find(&path, RELAY_STR(" 1 "), &found, &failed) && relay_is(found, "1"));
+  CHECK(!relay_find(&path, RELAY_STR("1 x"), &found, &failed) && relay_is(failed.code, "invalid-json"));
 }
 
 static relay_str masked(const char *path_text, relay_event event) {

@@ -16,6 +16,19 @@ type Filter struct {
 	Keep []Condition `setting:"keep"`
 	// Drop what meets any of these, kept or not.
 	Drop []Condition `setting:"drop"`
+	// What a payload that is not JSON means: not poison, but halt.
+	Halts Halts `setting:"invalid"`
+}
+
+// Halts is `halt`, or else `poison`.
+type Halts bool
+
+// UnmarshalText reads it in the settings.
+func (h *Halts) UnmarshalText(text []byte) error {
+	if *h = string(text) == "halt"; !*h && string(text) != "poison" {
+		return fmt.Errorf("`%s` is neither `poison` nor `halt`", text)
+	}
+	return nil
 }
 
 // Init checks the conditions.
@@ -46,20 +59,25 @@ func (f *Filter) Unused() relay.Unused {
 // Apply keeps or drops one event.
 func (f *Filter) Apply(e *relay.Event) (relay.Outcome, error) {
 	if len(f.Keep) > 0 {
-		if kept, err := holdsAny(f.Keep, e); err != nil || !kept {
+		if kept, err := f.holdsAny(f.Keep, e); err != nil || !kept {
 			return relay.Drop("not-kept"), err
 		}
 	}
-	dropped, err := holdsAny(f.Drop, e)
+	dropped, err := f.holdsAny(f.Drop, e)
 	if err != nil {
 		return nil, err
 	}
 	return relay.DropIf(dropped, "dropped")
 }
 
-func holdsAny(conditions []Condition, e *relay.Event) (bool, error) {
+func (f *Filter) holdsAny(conditions []Condition, e *relay.Event) (bool, error) {
 	for i := range conditions {
-		if holds, err := conditions[i].holds(e); err != nil || holds {
+		holds, err := conditions[i].holds(e)
+		var invalid *relay.Invalid
+		if bool(f.Halts) && errors.As(err, &invalid) {
+			return false, relay.Halt(relay.InvalidJSON, "payload: %v", err)
+		}
+		if err != nil || holds {
 			return holds, err
 		}
 	}

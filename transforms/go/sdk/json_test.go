@@ -86,7 +86,8 @@ func TestStrings(t *testing.T) {
 			t.Errorf("%s: %q", literal, got)
 		}
 	}
-	for _, wrong := range []string{`"\ud83d"`, `"\ud83dx"`, `"\udc00"`, `"\ud83d\u0041"`, "12", `"`, "null"} {
+	for _, wrong := range []string{`"\ud83d"`, `"\ud83dx"`, `"\udc00"`, `"\ud83d\u0041"`, "12", `"`, "null",
+		`"\u1"`, `"\ud83d\u1"`, `"\uzzzz"`, `"\"`, `"a"b"`, "\"\n\"", `"\x"`} {
 		if got, ok := Decode(wrong); ok {
 			t.Errorf("%s: %q", wrong, got)
 		}
@@ -112,7 +113,9 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, got, err)
 		}
 	}
-	if _, err := (Path{{Name: "a"}}).Find(`{"a":1} x`); err == nil {
-		t.Error("trailing garbage")
+	for _, path := range []Path{{}, {{Name: "a"}}} {
+		if _, err := path.Find(`{"a":1} x`); err == nil {
+			t.Errorf("%v: trailing garbage", path)
+		}
 	}
 }

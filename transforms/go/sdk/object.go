@@ -209,6 +209,12 @@ func (o *Object) append(out []byte) []byte {
 	if !o.changed() {
 		return append(out, o.text...)
 	}
+	for _, m := range o.members {
+		// An edit within it is an edit of that name.
+		if m.object != nil && m.object.changed() {
+			o.keepLast(m.name)
+		}
+	}
 	out = append(out, o.text[:o.first]...)
 	for i, m := range o.members {
 		switch old := m.end > 0; {

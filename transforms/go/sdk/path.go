@@ -110,12 +110,12 @@ func (p Path) Find(text string) (found string, err error) {
 // Visit gives the JSON text of each value the path means, in order. Of a
 // repeated key the last value counts, as JSON readers have it.
 func (p Path) Visit(text string, each func(value string)) error {
-	if len(p) == 0 {
-		each(text)
-		return nil
-	}
 	cursor := NewCursor(text)
 	switch kind := cursor.Kind(); {
+	case len(p) == 0:
+		if value := cursor.Value(); cursor.err == nil {
+			each(value)
+		}
 	case !p[0].Each && kind == ObjectKind:
 		last, found := "", false
 		for key := range cursor.Members() {

@@ -225,7 +225,7 @@ func apply(transform Transform, event *Event) (outcome Outcome, failure *Failure
 	}
 	var invalid *Invalid
 	switch {
-	case errors.As(err, &failure):
+	case errors.As(err, &failure) && failure != nil: // a nil one would pass the event
 		return nil, failure
 	case errors.As(err, &invalid):
 		return nil, &Failure{Code: InvalidJSON, Detail: "payload: " + err.Error()}

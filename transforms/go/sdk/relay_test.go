@@ -41,6 +41,13 @@ func TestObjectKeepsEveryOtherByte(t *testing.T) {
 			t.Errorf("got %q\nfor %q", got, expected)
 		}
 	}
+	inner := func(o *Object) {
+		inner, _ := o.Object("b")
+		inner.Set("c", true)
+	}
+	if got := edited(t, `{"b":{"c":1}, "a":1, "b":{"c":2}}`, inner); got != `{"a":1, "b":{"c":true}}` {
+		t.Error(got)
+	}
 	if got := edited(t, "{}", func(o *Object) { o.Set("é\"", map[string]int{"b": 1, "a": 2}) }); got != `{"é\"":{"a":2,"b":1}}` {
 		t.Error(got)
 	}
@@ -76,7 +83,8 @@ func TestWhatGoesWrongIsAFailure(t *testing.T) {
 		"exception: message 1: the topic that Apply":       func() (Outcome, error) { return Emit(Message{}, Message{}.WithTopic("\xff")), nil },
 		"exception: boom": func() (Outcome, error) { return Pass, errors.New("boom") },
 		"no-card: 7":      func() (Outcome, error) { return nil, Poison("no-card", "%d", 7) },
-		"invalid-json: payload: expected the end": func() (Outcome, error) { return nil, NewCursor("1").End() },
+		"exception: panic: runtime error: invalid memory address": func() (Outcome, error) { var none *Failure; return Drop("x"), none },
+		"invalid-json: payload: expected the end":                 func() (Outcome, error) { return nil, NewCursor("1").End() },
 	} {
 		_, failure := apply(apply_, &Event{})
 		if failure == nil || !strings.HasPrefix(failure.Error(), expected) {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from typing import Any
+from typing import Any, Literal
 
-from relay_guest import ABSENT, Absent, Event, Operation, Outcome, Unused, drop, drop_if, json, transform
+from relay_guest import ABSENT, Absent, Event, Halt, Operation, Outcome, Poison, Unused, drop, drop_if, json, transform
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Condition:
 class Settings:
     keep: list[Condition] = field(default_factory=list)
     drop: list[Condition] = field(default_factory=list)
+    invalid: Literal["poison", "halt"] = "poison"
+    """What a payload that is not JSON means where a condition has to read it."""
 
     def __post_init__(self) -> None:
         if not self.keep and not self.drop:
@@ -65,14 +67,21 @@ class Settings:
 class Filter:
     def __init__(self, settings: Settings) -> None:
         self.keep, self.drop = settings.keep, settings.drop
+        self.halts = settings.invalid == "halt"
 
     def unused(self) -> Unused:
         return Unused(payload=all(one.field is None for one in self.keep + self.drop), before=True, headers=True)
 
     def apply(self, event: Event) -> Outcome:
-        if self.keep and not any(one.holds(event) for one in self.keep):
-            return drop("not-kept")
-        return drop_if(any(one.holds(event) for one in self.drop), "dropped")
+        try:
+            if self.keep and not any(one.holds(event) for one in self.keep):
+                return drop("not-kept")
+            return drop_if(any(one.holds(event) for one in self.drop), "dropped")
+        except Poison as poison:
+            # The one failure of a condition is a payload that is not JSON.
+            if self.halts:
+                raise Halt(poison.code, poison.detail) from None
+            raise
 
 
 def parsed(text: str) -> Any:

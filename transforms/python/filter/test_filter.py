@@ -4,7 +4,7 @@ import json
 import unittest
 from typing import Any
 
-from relay_guest import PASS, Drop, Event, Operation, Poison, SettingsError, Unused, _transform, drop
+from relay_guest import PASS, Drop, Event, Failure, Halt, Operation, Poison, SettingsError, Unused, _transform, drop
 from relay_guest.testing import create, event
 
 from filter import Filter
@@ -73,6 +73,16 @@ class Filtering(unittest.TestCase):
         self.assertEqual(_transform.make(Filter, settings).unused, Unused(before=True, headers=True))
         self.assertTrue(_transform.make(Filter, {"keep": [{"entity": ["x"]}]}).unused.payload)
 
+    def test_what_is_not_json_is_poison_or_halts(self) -> None:
+        drop_a: dict[str, Any] = {"drop": [{"entity": ["x"], "field": "a", "exists": True}]}
+        for invalid, kind in (({}, Poison), ({"invalid": "poison"}, Poison), ({"invalid": "halt"}, Halt)):
+            for payload in ("{", b"\xff"):
+                with self.assertRaises(Failure) as raised:
+                    kept({**drop_a, **invalid}, event(payload, entity="x"))
+                self.assertIsInstance(raised.exception, kind)
+                self.assertEqual(raised.exception.code, "invalid-json")
+            self.assertTrue(kept({**drop_a, **invalid}, event("{")))
+
     def test_settings_are_refused_by_name(self) -> None:
         for settings, named in (
             ({}, "`keep`"),
@@ -83,6 +93,7 @@ class Filtering(unittest.TestCase):
             ({"drop": [{"field": "a", "exists": True, "equals": 1}]}, "one of"),
             ({"drop": [{"equals": 1}]}, "`field`"),
             ({"drop": [{"equals": None}]}, "`field`"),
+            ({"keep": [{"entity": ["x"]}], "invalid": "skip"}, "invalid: `\"skip\"` is not `poison` or `halt`"),
         ):
             with self.assertRaisesRegex(SettingsError, named):
                 create(Filter, json.dumps(settings))

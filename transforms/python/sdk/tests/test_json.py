@@ -35,7 +35,7 @@ def is_json(text: str) -> bool:
 def deep(text: str) -> json.Text:
     """As if it had more brackets than the library's scanner may see."""
     made = json.Text(text)
-    made._scan = json._scan_deep
+    made._scan = json.text.scan_deep
     return made
 
 
@@ -103,7 +103,7 @@ class TheText(unittest.TestCase):
         text = json.Text(r'{"em\u0061il":1,"\ud800":2}')
         self.assertEqual([name for name, *_ in text.members()], ["email", r"\ud800"])
         self.assertEqual(json.decode(r'"g\u006fld"'), "gold")
-        for none in ("1", '"', r'"\ud800"', r'"\"'):
+        for none in ("1", '"', r'"\ud800"', r'"\"', '"a"b"', '"\n"', r'"\u1"'):
             self.assertIsNone(json.decode(none))
 
 

@@ -79,6 +79,21 @@ class Making(unittest.TestCase):
         self.assertEqual(inner.make(Class, {"topic": "t"}).unused, Unused(payload=True))
         self.assertEqual(inner.make(bare, "").unused, Unused())
 
+    def test_unused_is_checked(self) -> None:
+        class Wrong(Stateless):
+            def unused(self) -> None:
+                pass
+
+        with self.assertRaisesRegex(TypeError, "None, not an Unused"):
+            inner.make(Wrong, "")
+
+    def test_a_failure_always_has_a_code(self) -> None:
+        class Silent(Poison):
+            def __init__(self) -> None:
+                pass
+
+        self.assertEqual((Silent().code, Silent().detail), ("exception", ""))
+
     def test_needs_a_function_or_class(self) -> None:
         with self.assertRaises(TypeError):
             transform(3)  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 
 mod condition;
 
-use relay_guest::{Event, Failure, Outcome, Transform, Unused};
+use relay_guest::{Event, Failure, FailureKind, Outcome, Transform, Unused};
 use serde::Deserialize;
 
 pub use condition::{Condition, OperationName};
@@ -14,6 +14,26 @@ pub struct Settings {
     pub keep: Vec<Condition>,
     /// Drop what meets any of these, kept or not.
     pub drop: Vec<Condition>,
+    /// What a payload that is not JSON means where a condition has to read it.
+    pub invalid: Invalid,
+}
+
+/// The contract's name of a kind of failure.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Invalid {
+    #[default]
+    Poison,
+    Halt,
+}
+
+impl From<Invalid> for FailureKind {
+    fn from(invalid: Invalid) -> Self {
+        match invalid {
+            Invalid::Poison => Self::Poison,
+            Invalid::Halt => Self::Halt,
+        }
+    }
 }
 
 pub struct Filter(Settings);
@@ -40,21 +60,25 @@ impl Transform for Filter {
     }
 
     fn apply(&self, event: &Event) -> Result<Outcome, Failure> {
-        let Settings { keep, drop } = &self.0;
-        if !keep.is_empty() && !any(keep, event)? {
+        let Settings { keep, drop, .. } = &self.0;
+        if !keep.is_empty() && !self.any(keep, event)? {
             return Ok(Outcome::drop("not-kept"));
         }
-        Ok(relay_guest::drop_if(any(drop, event)?, "dropped"))
+        Ok(relay_guest::drop_if(self.any(drop, event)?, "dropped"))
     }
 }
 
-fn any(conditions: &[Condition], event: &Event) -> Result<bool, Failure> {
-    for condition in conditions {
-        if condition.holds(event)? {
-            return Ok(true);
+impl Filter {
+    fn any(&self, conditions: &[Condition], event: &Event) -> Result<bool, Failure> {
+        for condition in conditions {
+            // The one failure of a condition is a payload that is not JSON.
+            let held = condition.holds(event).map_err(|failure| Failure { kind: self.0.invalid.into(), ..failure });
+            if held? {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
-    Ok(false)
 }
 
 relay_guest::export!(Filter, settings = "../settings.schema.json");

@@ -1,4 +1,4 @@
-use relay_guest::{Event, Failure, Operation, Outcome, Transform, Unused, create};
+use relay_guest::{Event, Failure, FailureKind, Operation, Outcome, Transform, Unused, create};
 
 use crate::Filter;
 
@@ -81,6 +81,22 @@ fn the_payload_is_read_only_if_the_rest_holds() {
 }
 
 #[test]
+fn what_is_not_json_is_poison_or_halts() {
+    let failure = |invalid: &str, event: &Event| {
+        let settings = format!(r#"{{"drop":[{{"field":"a","exists":true}}]{invalid}}}"#);
+        apply(&settings, event).map_err(|failure| (failure.kind, failure.code.into_owned())).expect_err("failed")
+    };
+    let poison = (FailureKind::Poison, "invalid-json".to_owned());
+    let halt = (FailureKind::Halt, "invalid-json".to_owned());
+    for event in [with("{"), Event::new("1").with_payload(b"\xff")] {
+        assert_eq!(failure("", &event), poison);
+        assert_eq!(failure(r#","invalid":"poison""#, &event), poison);
+        assert_eq!(failure(r#","invalid":"halt""#, &event), halt);
+    }
+    assert!(kept(r#"{"drop":[{"entity":["x"],"field":"a","exists":true}],"invalid":"halt"}"#, &with("{")));
+}
+
+#[test]
 fn settings_are_refused_by_name() {
     let refusal = |settings: &str| create::<Filter>(settings).err().expect("refused");
     assert!(refusal("{}").contains("`keep`"));
@@ -90,6 +106,7 @@ fn settings_are_refused_by_name() {
     assert!(refusal(r#"{"drop":[{"field":"a"}]}"#).contains("`exists`"));
     assert!(refusal(r#"{"drop":[{"field":"a","exists":true,"equals":1}]}"#).contains("one of"));
     assert!(refusal(r#"{"drop":[{"equals":1}]}"#).contains("`field`"));
+    assert!(refusal(r#"{"keep":[{"entity":["x"]}],"invalid":"skip"}"#).contains("invalid: unknown variant `skip`"));
 }
 
 #[test]

@@ -95,7 +95,11 @@ def make(target: Callable[..., Any], settings: str | dict[str, Any]) -> Made:
         raise
     except ValueError as error:
         raise _settings.SettingsError(str(error)) from error
-    return Made(instance.apply, instance.unused() if hasattr(instance, "unused") else unused)
+    if hasattr(instance, "unused"):
+        unused = instance.unused()
+        if not isinstance(unused, Unused):
+            raise TypeError(f"unused() returned {unused!r:.100}, not an Unused")
+    return Made(instance.apply, unused)
 
 
 @dataclass(frozen=True)

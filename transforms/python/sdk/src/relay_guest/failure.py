@@ -6,14 +6,18 @@ from __future__ import annotations
 class Failure(Exception):
     """Base of :class:`Poison` and :class:`Halt`; raise one of those."""
 
+    # Of a subclass whose constructor does not call this one.
+    code: str = "exception"
+    """A metric label: one of a few, never made from data."""
+    detail: str = ""
+    """Goes to the dead letter."""
+
     def __init__(self, code: str, detail: str = "") -> None:
         if not isinstance(code, str) or not isinstance(detail, str):
             raise TypeError(f"{type(self).__name__}: code and detail must be str")
         super().__init__(code, detail)
         self.code = code
-        """A metric label: one of a few, never made from data."""
         self.detail = detail
-        """Goes to the dead letter."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
