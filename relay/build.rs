@@ -1,5 +1,4 @@
 //! Has cargo look whether files were added to what `relay new` carries.
-#![expect(clippy::print_stdout, reason = "how a build script talks to cargo")]
 
 /// The folders of `commands::new`.
 const CARRIED: [&str; 13] = [

@@ -48,7 +48,9 @@ fn the_tutorial_is_followed_literally() {
     for line in shown.lines().skip(1) {
         assert!(said.contains(line), "not seen: {line}\n{said}");
     }
-    for promised in ["***.com", "1 dropped: test", "3 events, 2 messages", "memory of an instance", "verdict", "written cases/masks-the-email"] {
+    for promised in
+        ["***.com", "1 dropped: test", "3 events, 2 messages", "memory of an instance", "verdict", "written cases/masks-the-email"]
+    {
         assert!(said.contains(promised), "{promised}: {said}");
     }
     assert!(!said.contains("written cases/passes-what-has-nothing"), "a case that passes stays as it is");

@@ -42,6 +42,7 @@ pub struct Engine {
 }
 
 /// What an engine is for.
+#[derive(Clone, Copy)]
 struct Mode {
     metered: bool,
     cached: bool,

@@ -190,7 +190,7 @@ impl Instance {
     }
 
     /// Bytes of all linear memories together.
-    pub(super) fn memory(&self) -> usize {
+    pub(super) fn memory_used(&self) -> usize {
         self.store.data().limiter.used
     }
 

@@ -87,7 +87,7 @@ impl Workbench {
             Err(fault) => return Ok(Err(fault)),
         };
         self.fuel += instance.spent() - before;
-        self.memory = instance.memory();
+        self.memory = instance.memory_used();
         if !instance.is_spent(&self.stage.limits) {
             self.instance = Some(instance);
         }
@@ -99,7 +99,7 @@ impl Workbench {
     /// Bytes of linear memory that the instance has, or had when it was last used.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.instance.as_ref().map_or(self.memory, Instance::memory)
+        self.instance.as_ref().map_or(self.memory, Instance::memory_used)
     }
 
     /// What the component does not read; nothing of it, where it was not asked yet.

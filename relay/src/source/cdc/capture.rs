@@ -146,7 +146,7 @@ impl Capture<'_, '_> {
                 }
             }
             other => {
-                if let Some((relation, change)) = tables::change(other) {
+                if let Some((relation, change)) = tables::change(&other) {
                     let place = self.place()?;
                     events = self.tables.events(self.tables.get(relation)?, &change, &data, place, self.names)?;
                 }

@@ -253,7 +253,7 @@ impl Reader {
                 return Ok(());
             }
             Message::Relation(relation) => return self.tables.describe(&self.control.client, &relation).await,
-            other => match tables::change(other) {
+            other => match tables::change(&other) {
                 Some(change) => change,
                 None => return Ok(()),
             },

@@ -21,8 +21,8 @@ pub(super) struct Tables {
 }
 
 /// The change of one row that a message tells, and the table's OID.
-pub(super) fn change(message: Message<'_>) -> Option<(u32, Change<'_>)> {
-    Some(match message {
+pub(super) fn change<'a>(message: &Message<'a>) -> Option<(u32, Change<'a>)> {
+    Some(match *message {
         Message::Insert { relation, new } => (relation, Change { operation: Operation::Insert, old: None, new: Some(new) }),
         Message::Update { relation, old, new } => (relation, Change { operation: Operation::Update, old, new: Some(new) }),
         Message::Delete { relation, old } => (relation, Change { operation: Operation::Delete, old: Some(old), new: None }),
