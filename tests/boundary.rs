@@ -167,7 +167,7 @@ fn foreign_components_are_refused_with_the_reason() {
         (component("guests/other-world"), "does not export `relay:transform/transformer@1.0.0`"),
         (component("guests/extra-import"), "imports `relay:extra/clock"),
         (component("guests/wasi-import"), "imports `wasi:cli/environment"),
-        (component("guests/old-enum"), "the component"),
+        (component("guests/old-enum"), "its `operation` lacks `message`"),
     ] {
         let error =
             Chain::load(&[spec(path.clone(), "{}")], &Flow::default()).err().unwrap_or_else(|| panic!("{} was accepted", path.display()));

@@ -31,6 +31,7 @@ fn order(number: u64, payload_bytes: usize) -> Event {
         }
         size += one;
     }
+    let size = order.to_string().len();
     order["remarks"] = ".".repeat(payload_bytes.saturating_sub(size)).into();
     Event {
         id: format!("0198c0de-0000-7000-8000-{number:012}").into(),
