@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 /// Exit codes, shown by `--help`; the table is `error::Kind::policy`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 internal error, 2 wrong command line, 3 configuration, 4 component, \
 5 database, 6 broker, 7 halted at an event, 8 local file, 9 not drained in time, \
-10 a case of `relay test` failed, 11 a case cannot be read, 130 interrupted before the end.\n\
+10 a case of `relay test` failed or `relay replay --against` found a difference, 11 a case cannot be read, 130 interrupted before the end.\n\
 Data goes to stdout, everything else to stderr. RUST_LOG sets the log filter.";
 
 /// Relays outbox rows of Postgres through WebAssembly components into Kafka.

@@ -1,7 +1,7 @@
 //! `relay bench`.
 
 use super::component::{Setup, locate};
-use crate::config::FileSource;
+use crate::config::{DEFAULT_TOPIC, FileSource};
 use crate::error::Result;
 use crate::event::{Event, TopicTemplate};
 use crate::measure::{lines, measure, orders, table};
@@ -17,9 +17,6 @@ const EVENTS: u64 = 100_000;
 
 /// Largest made-up order, in bytes: 256 of them stand in memory.
 const LARGEST: i64 = 1_000_000;
-
-/// Default topic of an event that names none.
-const TOPIC: &str = "outbox.event.{aggregate_type}";
 
 /// Arguments of `relay bench`.
 #[derive(Debug, Args)]
@@ -85,7 +82,7 @@ impl Bench {
 
     async fn read(&self) -> Result<Vec<Event>> {
         let Some(path) = &self.events else { return Ok(orders(self.payload as usize)) };
-        let template = TopicTemplate::parse(TOPIC)?;
+        let template = TopicTemplate::parse(DEFAULT_TOPIC)?;
         let (sender, mut receiver) = mpsc::channel(super::origin::IN_FLIGHT);
         let mut names = Names::new(&template);
         let source = FileSource { path: path.clone() };

@@ -149,40 +149,24 @@ embed! {
 /// A file of a project: its path in it, and its bytes.
 type File = (PathBuf, Cow<'static, [u8]>);
 
-fn part<E: RustEmbed>(into: &str, files: &mut Vec<File>) {
-    files.extend(E::iter().filter_map(|path| Some((Path::new(into).join(&*path), E::get(&path)?.data))));
+fn part<E: RustEmbed>(into: &str) -> Vec<File> {
+    E::iter().filter_map(|path| Some((Path::new(into).join(&*path), E::get(&path)?.data))).collect()
 }
 
 impl Language {
-    fn template(self) -> Vec<File> {
-        let mut files = Vec::new();
-        match self {
-            Self::Rust => part::<RustTemplate>("", &mut files),
-            Self::Go => part::<GoTemplate>("", &mut files),
-            Self::Js => part::<JsTemplate>("", &mut files),
-            Self::Ts => part::<TsTemplate>("", &mut files),
-            Self::Python => part::<PythonTemplate>("", &mut files),
-            Self::C => part::<CTemplate>("", &mut files),
-        }
-        files
-    }
-
-    /// What is taken as it is.
-    fn companions(self) -> Vec<File> {
-        let mut files = Vec::new();
-        part::<Cases>("cases", &mut files);
-        match self {
-            // It has the contract in it, as a crate must.
-            Self::Rust => part::<RustSdk>("sdk", &mut files),
-            Self::Go => part::<GoSdk>("sdk", &mut files),
-            Self::Js | Self::Ts => part::<JsSdk>("sdk", &mut files),
-            Self::Python => part::<PythonSdk>("sdk", &mut files),
-            Self::C => part::<CSdk>("sdk", &mut files),
-        }
-        if self != Self::Rust {
-            part::<Contract>("wit", &mut files);
-        }
-        files
+    /// What gets the project's name, and what is taken as it is.
+    fn files(self) -> (Vec<File>, Vec<File>) {
+        let (template, sdk) = match self {
+            Self::Rust => (part::<RustTemplate>(""), part::<RustSdk>("sdk")),
+            Self::Go => (part::<GoTemplate>(""), part::<GoSdk>("sdk")),
+            Self::Js => (part::<JsTemplate>(""), part::<JsSdk>("sdk")),
+            Self::Ts => (part::<TsTemplate>(""), part::<JsSdk>("sdk")),
+            Self::Python => (part::<PythonTemplate>(""), part::<PythonSdk>("sdk")),
+            Self::C => (part::<CTemplate>(""), part::<CSdk>("sdk")),
+        };
+        // Rust's SDK has the contract in it, as a crate must.
+        let contract = if self == Self::Rust { Vec::new() } else { part::<Contract>("wit") };
+        (template, [sdk, contract, part::<Cases>("cases")].concat())
     }
 }
 
@@ -199,8 +183,8 @@ impl New {
             return Err(failed(Error::new(Kind::Io, "the directory is not empty")).remedy("choose another with --into, or another name"));
         }
         let named = |(path, bytes): File| (path, rename(&bytes, &self.name));
-        let files = self.lang.template().into_iter().map(named).chain(self.lang.companions());
-        for (path, bytes) in files {
+        let (template, companions) = self.lang.files();
+        for (path, bytes) in template.into_iter().map(named).chain(companions) {
             let path = root.join(path);
             let written = write(&path, &bytes).or_kind(Kind::Io, "cannot write the project");
             written.map_err(|e| failed(e.at("file", path.display())).remedy("choose a directory that can be written, with --into"))?;
@@ -266,8 +250,8 @@ mod tests {
     #[test]
     fn each_language_has_what_a_project_needs() {
         for language in Language::value_variants() {
-            let template = language.template();
-            let files: Vec<_> = template.iter().chain(&language.companions()).map(|(path, _)| path.display().to_string()).collect();
+            let (template, companions) = language.files();
+            let files: Vec<_> = template.iter().chain(&companions).map(|(path, _)| path.display().to_string()).collect();
             for needed in ["build.sh", "README.md", ".gitignore", "cases/masks-the-email.case.yaml", "sdk/README.md"] {
                 assert!(files.iter().any(|file| file == needed), "{language:?} lacks {needed}: {files:?}");
             }

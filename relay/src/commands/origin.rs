@@ -81,7 +81,7 @@ impl Origin {
                 () = out.closed() => Ok(()),
             },
             Source::Outbox(source) => {
-                let session = open(&target(&source.url, source.connect_timeout)?).await?;
+                let session = patient(target(&source.url, source.connect_timeout)?.connect().await?).await?;
                 let table = outbox::Table::find(&session.client, &TableName::parse(&source.table)?, &source.columns).await?;
                 tokio::select! {
                     read = outbox::capture(&session.client, &table, limit, names, &out) => read,
@@ -90,7 +90,8 @@ impl Origin {
             }
             Source::Cdc(source) => {
                 let target = target(&source.url, source.connect_timeout)?;
-                let (session, lookup) = (open(&target).await?, open(&target).await?);
+                let session = patient(target.connect_printing().await?).await?;
+                let lookup = target.connect().await?;
                 cdc::capture(&session, &lookup.client, source, target.database(), limit, names, &out).await
             }
         }
@@ -102,10 +103,9 @@ fn target(url: &str, connect_timeout: Duration) -> Result<Target> {
     Target::parse(url, "relay/capture", Duration::ZERO, connect_timeout)
 }
 
-/// A session whose reader may rest as long as a pager does, and whose server looks
-/// for it now and then even while it decodes.
-async fn open(target: &Target) -> Result<Connection> {
-    let session = target.connect_printing().await?;
+/// Has a session wait for a reader that rests as long as a pager does, and its
+/// server look for it now and then even while it decodes.
+async fn patient(session: Connection) -> Result<Connection> {
     let sql = "SET tcp_user_timeout = 0; SET client_connection_check_interval = '10s'";
     session.client.batch_execute(sql).await.map_err(|e| classify(e, "cannot open the session"))?;
     Ok(session)

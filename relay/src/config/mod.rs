@@ -12,8 +12,8 @@ pub use cdc::{
     CdcSource, ColumnFilter, Int8, MessageFormat, Numeric, OnUpdate, Place, Placement, Router, RowFormat, Rows, SnapshotMode, Truncate,
 };
 pub use limits::{Flow, LANES, Limits};
-pub(crate) use sink::GUARANTEED;
 pub use sink::{CreateTopics, KafkaSink, LinesSink, Sink};
+pub(crate) use sink::{DEFAULT_TOPIC, GUARANTEED};
 pub use source::{Columns, FileSource, OutboxSource, Source};
 
 use crate::error::{Context as _, Error, Kind, Result};

@@ -259,10 +259,11 @@ pub fn measure(specs: &[StageSpec], events: &[Event], time: Duration) -> Result<
     Ok(costs)
 }
 
-/// Whoever has worked least goes next, until all have worked for so long.
+/// Whoever has worked least goes next, until all have worked for so long, and once
+/// at least.
 fn take_turns(subjects: &mut [Subject], load: &Load<'_>, time: Duration) -> Result<()> {
     while let Some(next) = subjects.iter_mut().min_by_key(|subject| subject.worked)
-        && next.worked < time
+        && (next.worked < time || next.measured == 0)
     {
         next.turn(load)?;
     }
