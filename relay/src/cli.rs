@@ -1,7 +1,7 @@
 //! The command line as data, and what every command shares: logging, runtime,
 //! exit code.
 
-use crate::commands::{attempt, bench, capture, check, demo, init, inspect, new, replay, run, snapshot, status, test};
+use crate::commands::{attempt, bench, capture, check, demo, init, inspect, new, replay, run, snapshot, status, swap, test};
 use crate::error::{Context as _, Error, Kind, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal as _;
@@ -12,7 +12,8 @@ use tracing_subscriber::EnvFilter;
 /// Exit codes, shown by `--help`; the table is `error::Kind::policy`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 internal error, 2 wrong command line, 3 configuration, 4 component, \
 5 database, 6 broker, 7 halted at an event, 8 local file, 9 not drained in time, \
-10 a case of `relay test` failed or `relay replay --against` found a difference, 11 a case cannot be read, 130 interrupted before the end.\n\
+10 a case of `relay test` failed or `relay replay --against` found a difference, 11 a case cannot be read, \
+12 a swap was refused, 13 the admin port cannot be asked, 130 interrupted before the end.\n\
 Data goes to stdout, everything else to stderr. RUST_LOG sets the log filter.";
 
 /// Relays outbox rows of Postgres through WebAssembly components into Kafka.
@@ -45,6 +46,10 @@ enum Command {
     Init(init::Init),
     /// Say how far a pipeline that reads the log is, and what its slot costs.
     Status(status::Status),
+    /// Swap a transform's component in a running relay, or see whether it could be.
+    Swap(swap::Swap),
+    /// Go back to the generation before the active one.
+    Rollback(swap::Rollback),
     /// Have a table read as it is, beside its changes, by the relay that reads the log.
     Snapshot(snapshot::Snapshot),
     /// Start a transform in the language of your choice.
@@ -140,6 +145,8 @@ async fn execute(command: Command) -> Result<()> {
         Command::Check(command) => command.execute().await,
         Command::Init(command) => command.execute().await,
         Command::Status(command) => command.execute().await,
+        Command::Swap(command) => command.execute().await,
+        Command::Rollback(command) => command.execute().await,
         Command::Snapshot(command) => command.execute().await,
         Command::New(command) => command.execute().await,
         Command::Test(command) => command.execute().await,

@@ -69,6 +69,10 @@ pub enum Kind {
     TestFailed,
     /// A case of `relay test` cannot be read.
     TestBroken,
+    /// A new generation did not pass a gate.
+    SwapRefused,
+    /// The admin port of a relay does not answer, or refuses.
+    Admin,
     /// A defect of the relay itself.
     Internal,
 }
@@ -99,6 +103,8 @@ impl Kind {
         Kind::DrainTimeout,
         Kind::TestFailed,
         Kind::TestBroken,
+        Kind::SwapRefused,
+        Kind::Admin,
         Kind::Internal,
     ];
 
@@ -130,6 +136,8 @@ impl Kind {
             Kind::DrainTimeout => ("drain-timeout", Policy::Halt, 9),
             Kind::TestFailed => ("test-failed", Policy::Halt, 10),
             Kind::TestBroken => ("test-broken", Policy::Halt, 11),
+            Kind::SwapRefused => ("swap-refused", Policy::Halt, 12),
+            Kind::Admin => ("admin", Policy::Halt, 13),
             Kind::Interrupted => ("interrupted", Policy::Halt, 130),
         }
     }
@@ -202,6 +210,20 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Kind, sentence, first cause and coordinates on one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let text = self.to_string();
+        let text = text.split("\n  guest:").next().unwrap_or_default().split("\n  remedy:").next().unwrap_or_default();
+        text.replace("\n  at:", ";").replace('\n', " ")
+    }
+
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.remedy.as_deref()
     }
 
     /// The sentence without coordinates.

@@ -18,6 +18,10 @@ pub const WAL_LEFT_BYTES: &str = "relay_slot_wal_left_bytes";
 pub const OLDEST_TRANSACTION: &str = "relay_oldest_transaction_seconds";
 /// Rows read by snapshots.
 pub const SNAPSHOT_ROWS: &str = "relay_snapshot_rows_total";
+/// Number of the generation that has the lanes.
+pub const GENERATION: &str = "relay_generation";
+/// Generations asked for, by what came of them.
+pub const SWAPS: &str = "relay_swaps_total";
 
 /// Every metric, with its help text; gauges are those without `_total`.
 pub const ALL: &[(&str, &str)] = &[
@@ -32,6 +36,8 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     (OLDEST_TRANSACTION, "Age of the oldest transaction with an id, prepared ones included; it keeps the slot from moving."),
     (SNAPSHOT_ROWS, "Rows read by snapshots, by table."),
+    (GENERATION, "Number of the generation that has all lanes; it grows with every swap and falls with a rollback."),
+    (SWAPS, "Generations asked for, by outcome: refused, dry-run, unchanged, canary, probation, active, rolled-back."),
 ];
 
 /// Tells the recorder what they mean.

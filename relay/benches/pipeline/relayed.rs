@@ -151,7 +151,7 @@ pub async fn drain(database: &Database, topic: &Topic<'_>, redacted: Redacted, m
         meter.mark();
         Arc::new(Measured { inner, redact: redact.clone(), meter: Arc::clone(meter) })
     };
-    let summary = run_with(&config, Options { until_drained: true }, shutdown, &wrap).await?;
+    let summary = run_with(&config, Options { until_drained: true, reread: None }, shutdown, &wrap).await?;
     let left = database.rows().await?;
     ensure!((summary.events, summary.messages, left) == (rows, rows, 0), "{summary:?}, {left} rows left of {rows}");
     topic.verify(rows, redacted != Redacted::No)?;
@@ -171,6 +171,10 @@ impl Sink for Measured {
         let made = native::apply(redact, message)?;
         // A header as long as the component's.
         self.inner.publish(made.as_ref().unwrap_or(message), "redact@native000000", ticket)
+    }
+
+    fn check(&self, message: &Event) -> relay::error::Result<()> {
+        self.inner.check(message)
     }
 
     /// Called once a batch.

@@ -151,7 +151,7 @@ async fn relay(config: Config, topic: Option<&Topic<'_>>, meter: &Arc<Meter>, ro
     let (_trigger, shutdown) = Shutdown::channel();
     let real = topic.is_some();
     let wrap = |inner| -> Arc<dyn Sink> { Arc::new(Clocked { inner, real, started: Once::new(), meter: Arc::clone(meter) }) };
-    let summary = run_with(&config, Options { until_drained: true }, shutdown, &wrap).await?;
+    let summary = run_with(&config, Options { until_drained: true, reread: None }, shutdown, &wrap).await?;
     ensure!((summary.events, summary.messages) == (rows, rows), "{summary:?} of {rows}");
     if let Some(topic) = topic {
         topic.verify(rows, true)?;
@@ -176,6 +176,10 @@ impl Sink for Clocked {
         }
         ticket.acknowledge();
         Ok(())
+    }
+
+    fn check(&self, message: &Event) -> relay::error::Result<()> {
+        self.inner.check(message)
     }
 
     fn flush(&self) -> relay::error::Result<()> {

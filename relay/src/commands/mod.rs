@@ -14,12 +14,12 @@ pub mod replay;
 pub mod run;
 pub mod snapshot;
 pub mod status;
+pub mod swap;
 pub mod test;
 
 use crate::cli::Flags;
 use crate::config::{
-    Admin, CdcSource, Config, CreateTopics, Delivery, FileSource, Flow, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, State,
-    Transform, When,
+    CdcSource, Config, CreateTopics, FileSource, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, Transform, When,
 };
 use crate::error::{Error, Kind, Result};
 use std::path::Path;
@@ -50,16 +50,8 @@ fn from_flags(flags: &Flags) -> Result<Config> {
     // Only here: a file says all, and the environment must not overrule it.
     let source = flags.source.clone().or_else(|| std::env::var("DATABASE_URL").ok());
     let source = source.ok_or_else(|| missing("the source", "--source postgres://… or --source FILE"))?;
-    Ok(Config {
-        name: "relay".to_owned(),
-        delivery: Delivery::default(),
-        source: read_source(&source, flags)?,
-        transforms: Vec::new(),
-        sink: read_sink(flags).ok_or_else(|| missing("the sink", "--brokers HOST:PORT, --stdout or --out FILE"))?,
-        flow: Flow::default(),
-        state: State::default(),
-        admin: Admin::default(),
-    })
+    let sink = read_sink(flags).ok_or_else(|| missing("the sink", "--brokers HOST:PORT, --stdout or --out FILE"))?;
+    Ok(Config::new("relay".to_owned(), read_source(&source, flags)?, sink))
 }
 
 fn read_source(source: &str, flags: &Flags) -> Result<Source> {
@@ -171,5 +163,14 @@ fn transforms(flags: &Flags) -> Result<Vec<Transform>> {
 }
 
 fn transform(path: &Path, settings: serde_json::Map<String, serde_json::Value>) -> Transform {
-    Transform { name: String::new(), path: path.to_owned(), settings, when: When::default(), topics: Vec::new(), limits: Limits::default() }
+    Transform {
+        name: String::new(),
+        path: path.to_owned(),
+        watch: false,
+        cases: None,
+        settings,
+        when: When::default(),
+        topics: Vec::new(),
+        limits: Limits::default(),
+    }
 }

@@ -5,7 +5,9 @@ use crate::cli::Flags;
 use crate::error::Result;
 use crate::pipeline::{self, Options};
 use crate::shutdown::Shutdown;
+use crate::swap::Reread;
 use clap::Args;
+use std::sync::Arc;
 
 /// Arguments of `relay run`.
 #[derive(Debug, Args)]
@@ -26,6 +28,8 @@ impl Run {
     pub async fn execute(self) -> Result<()> {
         let shutdown = Shutdown::on_signals()?;
         let config = configure(&self.flags)?;
-        pipeline::run(&config, Options { until_drained: self.until_drained }, shutdown).await.map(drop)
+        let flags = self.flags;
+        let reread: Reread = Arc::new(move || configure(&flags));
+        pipeline::run(&config, Options { until_drained: self.until_drained, reread: Some(reread) }, shutdown).await.map(drop)
     }
 }

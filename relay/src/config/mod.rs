@@ -6,6 +6,7 @@ mod env;
 mod limits;
 mod sink;
 mod source;
+mod swap;
 
 pub(crate) use cdc::matches;
 pub use cdc::{
@@ -15,10 +16,12 @@ pub use limits::{Flow, LANES, Limits};
 pub use sink::{CreateTopics, KafkaSink, LinesSink, Sink};
 pub(crate) use sink::{DEFAULT_TOPIC, GUARANTEED};
 pub use source::{Columns, FileSource, OutboxSource, Source};
+pub use swap::{Modules, Shadow, Swap, Tolerances, check_canary};
 
 use crate::error::{Context as _, Error, Kind, Result};
 use serde::Deserialize;
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The whole file.
@@ -48,14 +51,73 @@ pub struct Config {
     /// The HTTP port.
     #[serde(default)]
     pub admin: Admin,
+    /// How new code takes the place of old.
+    #[serde(default)]
+    pub swap: Swap,
+    /// Where modules that were swapped in are kept.
+    #[serde(default)]
+    pub modules: Modules,
+    /// What was read, for comparison with what is read later.
+    #[serde(skip)]
+    written: Written,
 }
 
-/// The HTTP port, which only shows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+/// A file as it was read, environment variables put in: it may hold passwords.
+#[derive(Clone, Default, PartialEq)]
+struct Written(toml::Table);
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// The HTTP port. What changes something, or tells what is at work, wants the token.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Address and port, such as `127.0.0.1:7070`; none where left out.
     pub listen: Option<std::net::SocketAddr>,
+    /// Who has it may swap transforms; best from the environment, `${RELAY_ADMIN_TOKEN}`.
+    pub token: Option<String>,
+    /// A file that holds it, relative to the configuration file.
+    pub token_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("listen", &self.listen).field("token", &self.token.as_ref().map(|_| "…")).finish_non_exhaustive()
+    }
+}
+
+/// A shorter token could be guessed.
+const TOKEN: usize = 16;
+
+impl Admin {
+    /// The token, if there is one.
+    ///
+    /// # Errors
+    /// `Config` if its file cannot be read, or it is too short.
+    pub fn token(&self) -> Result<Option<String>> {
+        let (token, field) = match (&self.token, &self.token_file) {
+            (Some(_), Some(_)) => {
+                return Err(Error::new(Kind::Config, "admin.token and admin.token_file: give one of them").at("field", "admin.token"));
+            }
+            (Some(token), None) => (token.clone(), "admin.token"),
+            (None, Some(file)) => {
+                let read = std::fs::read_to_string(file).or_kind(Kind::Config, "cannot read the admin token");
+                (read.map_err(|e| e.at("field", "admin.token_file").at("file", file.display()))?, "admin.token_file")
+            }
+            (None, None) => return Ok(None),
+        };
+        let token = token.trim().to_owned();
+        if token.len() < TOKEN {
+            return Err(Error::new(Kind::Config, format!("the admin token has {} characters, must have at least {TOKEN}", token.len()))
+                .at("field", field)
+                .remedy("make one with `openssl rand -hex 32`"));
+        }
+        Ok(Some(token))
+    }
 }
 
 /// Where a pipeline that reads the log remembers what it needs to notice that
@@ -87,8 +149,15 @@ pub struct Transform {
     /// Name in logs, headers and errors; the file's stem where left out.
     #[serde(default)]
     pub name: String,
-    /// The component, relative to the configuration file.
+    /// The component: a file relative to the configuration file, or `oci://…@sha256:…`.
     pub path: PathBuf,
+    /// Swap the component whenever its file changes.
+    #[serde(default)]
+    pub watch: bool,
+    /// Cases that a new component must pass before it is swapped in: a directory or
+    /// a file, relative to the configuration file.
+    #[serde(default)]
+    pub cases: Option<PathBuf>,
     /// Passed to `create` as JSON.
     #[serde(default)]
     pub settings: serde_json::Map<String, serde_json::Value>,
@@ -120,6 +189,17 @@ pub struct When {
     pub operation: Vec<crate::event::Operation>,
 }
 
+fn differ(prefix: &str, a: &toml::Table, b: &toml::Table, out: &mut Vec<String>) {
+    for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
+        let field = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match (a.get(key), b.get(key)) {
+            (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => differ(&field, a, b, out),
+            (a, b) if a == b => {}
+            _ => out.push(field),
+        }
+    }
+}
+
 /// Says where, and not what stands there: the line may hold a password.
 fn not_toml(text: &str, error: &toml::de::Error) -> Error {
     let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(""));
@@ -149,14 +229,21 @@ impl Config {
     pub fn parse(text: &str, base: &Path, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let mut table: toml::Table = toml::from_str(text).map_err(|e: toml::de::Error| not_toml(text, &e))?;
         env::substitute(&mut table, lookup)?;
+        let written = Written(table.clone());
         let mut config: Config = serde_path_to_error::deserialize(table).map_err(|e| {
             let path = e.path().to_string();
             Error::new(Kind::Config, e.into_inner().to_string().trim().to_owned())
                 .at("field", path)
                 .remedy("see the configuration reference in README.md; `relay check --offline` tests a file")
         })?;
+        config.written = written;
         for transform in &mut config.transforms {
-            transform.path = base.join(&transform.path);
+            if !crate::modules::is_remote(&transform.path) {
+                transform.path = base.join(&transform.path);
+            }
+            if let Some(cases) = &mut transform.cases {
+                *cases = base.join(&*cases);
+            }
         }
         if let Source::File(file) = &mut config.source
             && file.path != Path::new("-")
@@ -168,11 +255,40 @@ impl Config {
         {
             *path = base.join(&*path);
         }
-        if let Some(path) = &mut config.state.file {
+        let paths = [&mut config.state.file, &mut config.admin.token_file, &mut config.modules.directory];
+        for path in paths.into_iter().flatten() {
             *path = base.join(&*path);
         }
         config.validate()?;
         Ok(config)
+    }
+
+    /// The fields, dotted, outside the transforms in which two files differ. What
+    /// flags alone say does not change.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut out = Vec::new();
+        differ("", &self.written.0, &other.written.0, &mut out);
+        out.retain(|field| field != "transform");
+        out
+    }
+
+    /// A configuration without a file.
+    #[must_use]
+    pub fn new(name: String, source: Source, sink: Sink) -> Self {
+        Self {
+            name,
+            delivery: Delivery::default(),
+            source,
+            transforms: Vec::new(),
+            sink,
+            flow: Flow::default(),
+            state: State::default(),
+            admin: Admin::default(),
+            swap: Swap::default(),
+            modules: Modules::default(),
+            written: Written::default(),
+        }
     }
 
     /// What `--cdc` means without a file: one outbox, read from the log.
@@ -181,16 +297,7 @@ impl Config {
         let mut source = CdcSource { outbox: Some(outbox.to_owned()), ..CdcSource::default() };
         let name = name.map_or_else(default_name, str::to_owned);
         source.name_after(&name);
-        Self {
-            name,
-            delivery: Delivery::default(),
-            source: Source::Cdc(Box::new(source)),
-            transforms: Vec::new(),
-            sink: Sink::Stdout(LinesSink::new(None)),
-            flow: Flow::default(),
-            state: State::default(),
-            admin: Admin::default(),
-        }
+        Self::new(name, Source::Cdc(Box::new(source)), Sink::Stdout(LinesSink::new(None)))
     }
 
     /// Checks what types alone cannot, and fills in names.
@@ -202,11 +309,13 @@ impl Config {
         let mut names = HashSet::new();
         for (i, transform) in self.transforms.iter_mut().enumerate() {
             if transform.name.is_empty() {
-                let stem = transform.path.file_stem().map(|s| s.to_string_lossy().into_owned());
-                transform.name = stem.unwrap_or_else(|| format!("transform-{i}"));
+                transform.name = crate::modules::name_of(&transform.path).unwrap_or_else(|| format!("transform-{i}"));
             }
             if !names.insert(transform.name.clone()) {
                 return bad(format!("transform[{i}].name"), format!("two transforms are called `{}`; names must differ", transform.name));
+            }
+            if transform.watch && crate::modules::is_remote(&transform.path) {
+                return bad(format!("transform[{i}].watch"), "there is no file to watch: the component is at a registry".into());
             }
             transform.limits.validate().map_err(|e| e.at("transform", &transform.name))?;
         }
@@ -223,6 +332,8 @@ impl Config {
             return bad("state.topic".into(), "without a Kafka sink the state lies in a file: name it with state.file".into());
         }
         self.flow.validate()?;
+        self.swap.validate()?;
+        self.admin.token()?;
         self.source.validate()?;
         self.sink.validate()
     }

@@ -15,7 +15,7 @@ impl Pipeline<'_> {
         let application = format!("relay/{}", self.config.name);
         let target = Target::parse(&source.url, &application, source.statement_timeout, source.connect_timeout)?;
         let located = |e: Error| e.at("source", "cdc").at("slot", &source.slot);
-        let store = Arc::new(Store::open(self.config)?);
+        let store = self.store.clone().unwrap_or_else(|| Arc::new(Store::Nowhere));
         if matches!(*store, Store::Nowhere) {
             tracing::debug!("no state: a slot that somebody moves is not noticed; set state.file");
         }

@@ -7,10 +7,11 @@
 
 mod cdc;
 mod outbox;
+mod reload;
 
 use crate::admin::{self, Readiness};
 use crate::checkpoint::Ledger;
-use crate::config::{Config, Flow, Sink as SinkConfig, Source};
+use crate::config::{Config, Flow, Sink as SinkConfig, Source, Transform};
 use crate::error::{Error, Kind, Policy, Result};
 use crate::event::TopicTemplate;
 use crate::lane::Workers;
@@ -19,8 +20,11 @@ use crate::shutdown::Shutdown;
 use crate::sink::kafka::Kafka;
 use crate::sink::{Lines, Sink};
 use crate::source::{Intake, file};
-use crate::transform::{Chain, StageSpec};
+use crate::state::Store;
+use crate::swap::{Configured, Control, Reread};
+use crate::transform::StageSpec;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use reload::reload;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -29,10 +33,12 @@ use std::time::Duration;
 const HEALTHY: Duration = Duration::from_secs(30);
 
 /// What to do beside running for ever.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// End when the backlog at start is published.
     pub until_drained: bool,
+    /// What to do on SIGHUP; without it the signal is not handled.
+    pub reread: Option<Reread>,
 }
 
 /// What a run did.
@@ -57,10 +63,25 @@ pub fn stage_specs(config: &Config) -> Result<Vec<StageSpec>> {
     Ok(config.transforms.iter().map(|t| StageSpec::new(t, &topics)).collect())
 }
 
+/// The transforms of a configuration, as what can be swapped.
+fn configured(config: &Config) -> Result<Vec<Configured>> {
+    let specs = stage_specs(config)?;
+    let all = specs.into_iter().zip(&config.transforms);
+    let one = |(spec, t): (StageSpec, &Transform)| Configured {
+        local: spec.path.clone(),
+        digest: String::new(),
+        cases: t.cases.clone(),
+        watch: t.watch,
+        spec,
+    };
+    Ok(all.map(one).collect())
+}
+
 /// Everything that stays the same over all sessions.
 struct Pipeline<'a> {
     config: &'a Config,
-    chain: Arc<Chain>,
+    control: Arc<Control>,
+    store: Option<Arc<Store>>,
     template: TopicTemplate,
     shutdown: Shutdown,
     reporter: Reporter,
@@ -97,14 +118,15 @@ pub type Wrap<'a> = &'a (dyn Fn(Arc<dyn Sink>) -> Arc<dyn Sink> + Sync);
 /// # Errors
 /// Those of [`run`].
 pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wrap: Wrap<'_>) -> Result<Summary> {
-    let specs = stage_specs(config)?;
-    let flow = config.flow.clone();
-    let chain = tokio::task::spawn_blocking(move || Chain::load(&specs, &flow))
-        .await
-        .map_err(|e| Error::new(Kind::Internal, "loading the chain failed").cause(e))??;
+    let token = config.admin.token()?;
+    // Without a token nobody can make active what relay.toml does not say.
+    let remembers = token.is_some() || matches!(config.source, Source::Cdc(_));
+    let store = remembers.then(|| Store::open(config)).transpose()?.map(Arc::new);
+    let control = Control::start(config, configured(config)?, store.clone().filter(|_| token.is_some())).await?;
     let pipeline = Pipeline {
         config,
-        chain,
+        control: Arc::clone(&control),
+        store,
         template: TopicTemplate::parse(config.sink.topic())?,
         shutdown,
         reporter: Reporter::new(),
@@ -114,8 +136,13 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
         identity: OnceLock::new(),
     };
     if let Some(address) = config.admin.listen {
-        admin::serve(address, pipeline.readiness.clone()).await?;
+        admin::serve(address, pipeline.readiness.clone(), Arc::clone(&control), token).await?;
     }
+    let _watch = Background(tokio::spawn(Arc::clone(&control).watch()));
+    let _reload = match &pipeline.options.reread {
+        Some(reread) => Some(Background(tokio::spawn(reload(control, reload::hangups()?, config.clone(), Arc::clone(reread))))),
+        None => None,
+    };
     let result = match &config.source {
         Source::File(_) => pipeline.file().await,
         Source::Outbox(source) => pipeline.outbox(source).await,
@@ -123,6 +150,15 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
     };
     pipeline.reporter.finish();
     result.map(|()| pipeline.reporter.summary())
+}
+
+/// A task that ends with the run.
+struct Background(tokio::task::JoinHandle<()>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The parts of one session.
@@ -149,7 +185,8 @@ impl Pipeline<'_> {
         .await
         .map_err(|e| Error::new(Kind::Internal, "opening the sink failed").cause(e))??;
         let sink = (self.wrap)(sink);
-        let workers = Workers::start(&self.config.flow, &self.chain, &sink)?;
+        self.control.recall().await?;
+        let workers = Workers::start(&self.config.flow, self.control.board(), &sink)?;
         Ok(Session { ledger, sink, workers })
     }
 

@@ -22,6 +22,12 @@ pub trait Sink: Send + Sync + 'static {
     /// ticket is then not acknowledged.
     fn publish(&self, message: &Event, made_by: &str, ticket: &Arc<Ticket>) -> Result<()>;
 
+    /// Whether this message would be refused, as far as that can be told beforehand.
+    ///
+    /// # Errors
+    /// Those of [`Sink::publish`] that are about the message itself.
+    fn check(&self, message: &Event) -> Result<()>;
+
     /// Makes what was handed over by this thread's batch durable where the
     /// sink does not do so by itself.
     fn flush(&self) -> Result<()>;

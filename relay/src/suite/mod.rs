@@ -25,7 +25,7 @@ pub use case::{Case, Demand, ENDINGS, find};
 pub use expected::{Expected, Message};
 pub use fuzz::{Found, Fuzz};
 pub use golden::{outcome, update};
-pub use meaning::Difference;
+pub use meaning::{Difference, compare};
 pub use report::{Summary, junit};
 pub use runner::{CaseReport, Problem, Suite, on_lane_stack};
 pub use tally::{Disagreement, Failures, Tally};

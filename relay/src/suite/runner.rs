@@ -106,8 +106,19 @@ impl Suite {
     /// # Errors
     /// `Component` if it cannot be used at all.
     pub fn load(component: &Path, cases: Vec<Case>) -> Result<Self> {
-        let limits: Vec<Limits> = cases.iter().map(|case| case.limits.clone()).collect();
-        let engine = Engine::metered(&limits)?;
+        Self::on(Engine::metered(&limits(&cases))?, component, cases)
+    }
+
+    /// As [`Suite::load`], on the engine that production has: what is compiled is
+    /// compiled for it, and nobody counts what a case costs.
+    ///
+    /// # Errors
+    /// As [`Suite::load`].
+    pub fn unmetered(component: &Path, cases: Vec<Case>) -> Result<Self> {
+        Self::on(Engine::new(&limits(&cases))?, component, cases)
+    }
+
+    fn on(engine: Engine, component: &Path, cases: Vec<Case>) -> Result<Self> {
         let module = engine.load(component)?;
         Ok(Self { engine, module, component: component.to_owned(), cases })
     }
@@ -148,6 +159,10 @@ impl Suite {
         on_lane_stack(|| execute(&mut bench, case, &mut report))??;
         Ok(report)
     }
+}
+
+fn limits(cases: &[Case]) -> Vec<Limits> {
+    cases.iter().map(|case| case.limits.clone()).collect()
 }
 
 fn execute(bench: &mut Workbench, case: &Case, report: &mut CaseReport) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A generation: the whole ordered chain, immutable, and a lane's working copy.
 
 use super::engine::Engine;
-use super::stage::{LaneStage, Stage, Verdict};
+use super::stage::{LaneStage, Stage, Strain, Verdict};
 use crate::config::{Flow, Limits, Transform, When};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
@@ -44,6 +44,7 @@ impl StageSpec {
 pub struct Chain {
     engine: Engine,
     stages: Vec<Stage>,
+    specs: Vec<StageSpec>,
     provenance: String,
     batch_events: usize,
     batch_bytes: usize,
@@ -55,23 +56,49 @@ impl Chain {
     /// # Errors
     /// `Component`, naming the transform, the file and the remedy.
     pub fn load(specs: &[StageSpec], flow: &Flow) -> Result<Arc<Self>> {
+        let chain = Self::compile(specs, flow)?;
+        chain.trial()?;
+        for stage in &chain.stages {
+            let module = &stage.module;
+            tracing::info!(transform = stage.name, digest = module.short_digest(), bytes = module.size(), "component ready");
+        }
+        Ok(chain)
+    }
+
+    /// Loads, checks and compiles every component; [`Chain::trial`] is still to come.
+    ///
+    /// # Errors
+    /// As [`Chain::load`].
+    pub fn compile(specs: &[StageSpec], flow: &Flow) -> Result<Arc<Self>> {
         let limits: Vec<_> = specs.iter().map(|s| s.limits.clone()).collect();
         let engine = Engine::new(&limits)?;
         let mut stages = Vec::new();
         for spec in specs {
             let located = |e: Error| e.at("transform", &spec.name).at("file", spec.path.display());
             let module = engine.load(&spec.path).map_err(located)?;
-            let stage = Stage::new(spec, module);
-            // The proof that it works: types alone accept a component whose enum
-            // lacks a case.
-            stage.instance(&engine).map_err(located)?;
-            let module = &stage.module;
-            tracing::info!(transform = spec.name, digest = module.short_digest(), bytes = module.size(), "component ready");
-            stages.push(stage);
+            stages.push(Stage::new(spec, module));
         }
         let provenance = stages.iter().map(|s| format!("{}@{}", s.name, s.module.short_digest())).collect::<Vec<_>>().join(",");
         let batch_bytes = usize::try_from(flow.batch_bytes.as_u64()).unwrap_or(usize::MAX);
-        Ok(Arc::new(Self { engine, stages, provenance, batch_events: flow.batch_events, batch_bytes }))
+        let specs = specs.to_vec();
+        Ok(Arc::new(Self { engine, stages, specs, provenance, batch_events: flow.batch_events, batch_bytes }))
+    }
+
+    /// Makes an instance of each component with its settings: the proof that it
+    /// works, for types alone accept a component whose enum lacks a case.
+    ///
+    /// # Errors
+    /// As [`Chain::load`].
+    pub fn trial(&self) -> Result<()> {
+        for (stage, spec) in self.stages.iter().zip(&self.specs) {
+            stage.instance(&self.engine).map_err(|e| e.at("transform", &spec.name).at("file", spec.path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// What it is made of, with the digest of each component.
+    pub fn stages(&self) -> impl Iterator<Item = (&StageSpec, &str)> {
+        self.specs.iter().zip(self.stages.iter().map(|stage| stage.module.digest()))
     }
 
     /// `name@digest` of each stage, for the header `relay-transform`; empty for
@@ -91,6 +118,8 @@ pub struct Produced {
     /// The first event that failed, and why. It has no messages, and the events
     /// behind it were not dealt with.
     pub failure: Option<(usize, Error)>,
+    /// What went wrong on the way.
+    pub strain: Strain,
 }
 
 /// One lane's instances of a chain.
@@ -110,7 +139,7 @@ impl LaneChain {
     /// Runs consecutive events of the lane through the whole chain.
     pub fn run(&mut self, events: Vec<Event>) -> Produced {
         let mut items: Vec<(usize, Event)> = events.into_iter().enumerate().collect();
-        let mut failure = None;
+        let (mut failure, mut strain) = (None, Strain::default());
         for (stage, lane) in self.chain.stages.iter().zip(&mut self.stages) {
             let seen: Vec<&Event> = items.iter().map(|(_, e)| e).filter(|e| stage.sees(e)).collect();
             if seen.is_empty() {
@@ -122,12 +151,13 @@ impl LaneChain {
                     break;
                 }
             }
+            strain.add(lane.take_strain());
             let made = merge(stage, items, verdicts);
             items = made.messages;
             // Later stages see only what stands before it, so theirs comes first.
             failure = made.failure.or(failure);
         }
-        Produced { messages: items, failure }
+        Produced { messages: items, failure, strain }
     }
 }
 
@@ -168,7 +198,7 @@ fn merge(stage: &Stage, items: Vec<(usize, Event)>, verdicts: Vec<Verdict>) -> P
             None => Error::new(Kind::Internal, "an event without a verdict"),
         };
         out.retain(|(o, _)| *o < origin);
-        return Produced { messages: out, failure: Some((origin, error)) };
+        return Produced { messages: out, failure: Some((origin, error)), strain: Strain::default() };
     }
-    Produced { messages: out, failure: None }
+    Produced { messages: out, ..Produced::default() }
 }

@@ -1,13 +1,14 @@
 //! One engine for the process: compile or load from the cache, check against
 //! the contract, keep time.
 
+use super::anatomy::Anatomy;
 use super::bindings::{self, TransformPre};
 use super::instance::Guest;
 use crate::config::{LANES, Limits};
 use crate::error::{Context as _, Error, Kind, Result};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
@@ -154,7 +155,7 @@ impl Engine {
             .relaxed_simd_deterministic(true)
             .max_wasm_stack(usize::try_from(stack).unwrap_or(usize::MAX))
             .memory_init_cow(true)
-            .cache(if cached { cache() } else { None });
+            .cache(if cached { CACHE.clone() } else { None });
         let engine = wasmtime::Engine::new(&config)
             .or_kind(Kind::Internal, "cannot start the Wasm engine")
             .map_err(|e| e.remedy("the pool reserves address space: check `ulimit -v`, or lower limits.memory"))?;
@@ -184,7 +185,7 @@ impl Engine {
     /// Checks and compiles a component from memory.
     pub fn compile(&self, bytes: &[u8]) -> Result<Module> {
         check_preamble(bytes)?;
-        let digest = hex::encode(Sha256::digest(bytes));
+        let digest = digest(bytes);
         let component = Component::new(&self.engine, bytes).map_err(|cause| {
             Error::new(Kind::Component, "not a valid component")
                 .cause(cause)
@@ -200,20 +201,7 @@ impl Engine {
     /// The contract in words, before wasmtime's type checker speaks.
     fn check_world(&self, component: &Component) -> Result<()> {
         let ty = component.component_type();
-        for (name, _) in ty.imports(&self.engine) {
-            if !ALLOWED_IMPORTS.iter().any(|allowed| name.starts_with(allowed)) {
-                let wasi = if name.starts_with("wasi:") { "; build it without WASI" } else { "" };
-                return Err(Error::new(Kind::Component, format!("imports `{name}`, which a transform may not"))
-                    .remedy(format!("a transform imports only relay:transform/host{wasi}")));
-            }
-        }
-        let exports: Vec<_> = ty.exports(&self.engine).map(|(name, _)| name.to_owned()).collect();
-        if !exports.iter().any(|name| name.starts_with(WORLD_EXPORT)) {
-            let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-            return Err(Error::new(Kind::Component, format!("does not export `{WORLD_EXPORT}0.0`; it exports {found}"))
-                .remedy("build it for the world `transform` of wit/transform.wit"));
-        }
-        Ok(())
+        check_names(ty.imports(&self.engine).map(|(name, _)| name), ty.exports(&self.engine).map(|(name, _)| name))
     }
 
     /// Whether the guest's instructions are counted.
@@ -224,6 +212,40 @@ impl Engine {
     pub(super) fn inner(&self) -> &wasmtime::Engine {
         &self.engine
     }
+}
+
+/// sha256 in hexadecimal: how a component is named everywhere.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// Whether this can be a transform, as far as can be seen without compiling it.
+///
+/// # Errors
+/// `Component`, saying what it is instead.
+pub fn check_contract(bytes: &[u8]) -> Result<()> {
+    check_preamble(bytes)?;
+    let found = Anatomy::read(bytes)?;
+    check_names(found.imports.iter().map(String::as_str), found.exports.iter().map(String::as_str))
+}
+
+/// The contract by the names of what a component imports and exports.
+fn check_names<'a>(imports: impl Iterator<Item = &'a str>, exports: impl Iterator<Item = &'a str>) -> Result<()> {
+    for name in imports {
+        if !ALLOWED_IMPORTS.iter().any(|allowed| name.starts_with(allowed)) {
+            let wasi = if name.starts_with("wasi:") { "; build it without WASI" } else { "" };
+            return Err(Error::new(Kind::Component, format!("imports `{name}`, which a transform may not"))
+                .remedy(format!("a transform imports only relay:transform/host{wasi}")));
+        }
+    }
+    let exports: Vec<_> = exports.collect();
+    if !exports.iter().any(|name| name.starts_with(WORLD_EXPORT)) {
+        let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+        return Err(Error::new(Kind::Component, format!("does not export `{WORLD_EXPORT}0.0`; it exports {found}"))
+            .remedy("build it for the world `transform` of wit/transform.wit"));
+    }
+    Ok(())
 }
 
 /// A component of another contract, and where it differs.
@@ -274,6 +296,8 @@ fn check_preamble(bytes: &[u8]) -> Result<()> {
 
 /// The compilation cache in a directory only this user may enter: what lies in
 /// it is executed. Without a usable directory, every start compiles anew.
+static CACHE: LazyLock<Option<Cache>> = LazyLock::new(cache);
+
 fn cache() -> Option<Cache> {
     let directory = cache_directory()?;
     std::fs::create_dir_all(&directory).ok()?;

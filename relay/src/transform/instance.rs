@@ -197,9 +197,14 @@ impl Instance {
     /// Whether it should make room for a fresh one: it has served its calls, or
     /// its memory passed the watermark.
     pub(super) fn is_spent(&self, limits: &Limits) -> bool {
-        let limiter = &self.store.data().limiter;
         let served = limits.recycle_after > 0 && self.calls >= limits.recycle_after;
-        served || limiter.used > limiter.memory / WATERMARK.1 * WATERMARK.0
+        served || self.is_outgrown()
+    }
+
+    /// Whether its memory passed the watermark.
+    pub(super) fn is_outgrown(&self) -> bool {
+        let limiter = &self.store.data().limiter;
+        limiter.used > limiter.memory / WATERMARK.1 * WATERMARK.0
     }
 
     /// One call with consecutive events of a lane. `ids` are theirs, for the log.

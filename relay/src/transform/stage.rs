@@ -51,15 +51,42 @@ impl Stage {
 /// What one event became in one stage.
 pub(super) type Verdict = Result<Vec<Event>>;
 
+/// What went wrong in a lane, whether or not an event failed of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strain {
+    /// Calls that trapped, overran a limit or broke the contract. A trap that a
+    /// fresh instance does not repeat fails no event, and is one here.
+    pub faults: u32,
+    /// Code of the last of them.
+    pub fault: Option<&'static str>,
+    /// Instances replaced because their memory passed the watermark.
+    pub outgrown: u32,
+}
+
+impl Strain {
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.faults += other.faults;
+        self.fault = other.fault.or(self.fault);
+        self.outgrown += other.outgrown;
+    }
+}
+
 /// One lane's instance of a stage.
 pub(super) struct LaneStage {
     instance: Option<Instance>,
     topics: Topics,
+    strain: Strain,
 }
 
 impl LaneStage {
     pub(super) fn new(stage: &Stage) -> Self {
-        Self { instance: None, topics: Topics::new(&stage.topics) }
+        Self { instance: None, topics: Topics::new(&stage.topics), strain: Strain::default() }
+    }
+
+    /// What went wrong since this was last asked.
+    pub(super) fn take_strain(&mut self) -> Strain {
+        std::mem::take(&mut self.strain)
     }
 
     /// Runs consecutive events in order: a verdict each, up to and including
@@ -121,7 +148,11 @@ impl LaneStage {
             None => stage.instance(engine).map_err(Failed::Instance)?,
         };
         // A fault drops the whole store by not putting the instance back.
-        let outcomes = call(&mut instance, events, &stage.limits).map_err(Failed::Call)?;
+        let outcomes = call(&mut instance, events, &stage.limits).map_err(|fault| {
+            self.strain.add(Strain { faults: 1, fault: Some(fault.code), outgrown: 0 });
+            Failed::Call(fault)
+        })?;
+        self.strain.outgrown += u32::from(instance.is_outgrown());
         if !instance.is_spent(&stage.limits) {
             self.instance = Some(instance);
         }

@@ -3,7 +3,7 @@
 use super::broker::{Broker, Published};
 use super::scratch::{Database, SCHEMA};
 use super::service::Part;
-use crate::config::{Columns, Config, Delivery, Flow, KafkaSink, Limits, OutboxSource, Sink, Source, Transform, When};
+use crate::config::{Columns, Config, KafkaSink, Limits, OutboxSource, Sink, Source, Transform, When};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::pipeline::{self, Options};
 use crate::shutdown::Shutdown;
@@ -149,6 +149,8 @@ fn source(stage: &Stage<'_>) -> OutboxSource {
 
 fn transform(stage: &Stage<'_>, name: &str, settings: &serde_json::Value, topics: &[String]) -> Transform {
     Transform {
+        watch: false,
+        cases: None,
         name: name.to_owned(),
         path: stage.components.join(name).with_extension("wasm"),
         settings: settings.as_object().cloned().unwrap_or_default(),
@@ -182,19 +184,11 @@ async fn outbox(stage: &Stage<'_>, prefix: &str) -> Result<()> {
     kafka.topic.clone_from(&changed);
     let routes = serde_json::json!({ "by": "event-type", "routes": { "CustomerMoved": moved } });
     let fields = serde_json::json!({ "fields": ["customer.email", "customer.card"] });
-    let mut config = Config {
-        name: prefix.to_owned(),
-        delivery: Delivery::AtLeastOnce,
-        source: Source::Outbox(Box::new(source)),
-        transforms: vec![transform(stage, "redact", &fields, &[]), transform(stage, "route", &routes, std::slice::from_ref(&moved))],
-        sink: Sink::Kafka(Box::new(kafka)),
-        flow: Flow::default(),
-        state: Default::default(),
-        admin: Default::default(),
-    };
+    let mut config = Config::new(prefix.to_owned(), Source::Outbox(Box::new(source)), Sink::Kafka(Box::new(kafka)));
+    config.transforms = vec![transform(stage, "redact", &fields, &[]), transform(stage, "route", &routes, std::slice::from_ref(&moved))];
     config.validate()?;
     let (_trigger, shutdown) = Shutdown::channel();
-    pipeline::run(&config, Options { until_drained: true }, shutdown).await?;
+    pipeline::run(&config, Options { until_drained: true, reread: None }, shutdown).await?;
 
     let published = stage.broker.read(&[&changed, &moved])?;
     show(&rows, &published);

@@ -105,7 +105,7 @@ impl Kafka {
 
     /// Refuses what the broker would refuse, while it is one event's own
     /// failure and not that of a whole batch.
-    fn check(&self, message: &Event, topic: &TopicInfo) -> Result<()> {
+    fn fits(&self, message: &Event, topic: &TopicInfo) -> Result<()> {
         if let Some(partition) = message.partition
             && partition >= topic.partitions
         {
@@ -140,12 +140,7 @@ impl Kafka {
 
 impl Sink for Kafka {
     fn publish(&self, message: &Event, made_by: &str, ticket: &Arc<Ticket>) -> Result<()> {
-        let mut topic = self.topics.get(&message.topic)?;
-        if message.partition.is_some_and(|p| p >= topic.partitions) {
-            // It may have grown since.
-            topic = self.topics.find(&message.topic)?;
-        }
-        self.check(message, &topic)?;
+        self.check(message)?;
         let mut record = BaseRecord::with_opaque_to(&message.topic, Arc::clone(ticket)).headers(self.headers(message, made_by));
         if let Some(key) = &message.key {
             record = record.key(&**key);
@@ -173,6 +168,15 @@ impl Sink for Kafka {
                 }
             }
         }
+    }
+
+    fn check(&self, message: &Event) -> Result<()> {
+        let mut topic = self.topics.get(&message.topic)?;
+        if message.partition.is_some_and(|p| p >= topic.partitions) {
+            // It may have grown since.
+            topic = self.topics.find(&message.topic)?;
+        }
+        self.fits(message, &topic)
     }
 
     fn flush(&self) -> Result<()> {

@@ -1,0 +1,425 @@
+//! A change from the request to the switch.
+
+use super::gates::{Gates, Novelty, Proposal};
+use super::history::{Entry, Finding, Gate, Outcome, Passage, Way, now};
+use super::record::{self, Record, StageRecord, Winner, winner};
+use super::shadow::Demand;
+use super::start::find;
+use super::{Configured, Control, retire, show, stage_records};
+use crate::config::{Config, LANES};
+use crate::error::{Error, Kind, Result};
+use crate::generation::{Generation, Plan, Probation};
+use crate::metrics::SWAPS;
+use crate::modules::{Library, local};
+use crate::transform::{Chain, StageSpec, digest, read};
+use bytes::Bytes;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A component for one stage.
+pub struct Request {
+    /// The stage's name.
+    pub transform: String,
+    /// The component.
+    pub module: Module,
+    /// What its digest must be.
+    pub digest: Option<String>,
+    /// What else was said.
+    pub choices: Choices,
+}
+
+/// Where a new component is.
+pub enum Module {
+    /// Here.
+    Bytes(Bytes),
+    /// In the library, by its digest.
+    Kept(String),
+    /// At a registry, `oci://…@sha256:…`.
+    Remote(String),
+}
+
+/// What one may choose for one swap.
+#[derive(Clone, Debug, Default)]
+pub struct Choices {
+    /// Stop before the switch.
+    pub dry_run: bool,
+    /// The shadow may find other topics, keys and numbers of messages.
+    pub accept_changes: bool,
+    /// The shadow may find nothing that differs.
+    pub expect_same: bool,
+    /// Steps of the canary in the place of the configured ones.
+    pub canary: Option<Vec<f64>>,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// In a word.
+    pub outcome: Outcome,
+    /// The new generation's number, if there is one.
+    pub generation: Option<u64>,
+    /// `name@digest` of its stages.
+    pub stages: Vec<String>,
+    /// Why it was refused.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// What each gate said.
+    pub gates: Vec<Finding>,
+}
+
+/// Why a request was not looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// Another change is under way.
+    #[error("{0}")]
+    Busy(&'static str),
+    /// There is no such transform.
+    #[error("there is no transform `{0}`")]
+    Unknown(String),
+    /// Something else.
+    #[error("{}", .0.line())]
+    Failed(#[from] Error),
+}
+
+/// A change that is being made.
+struct Change {
+    way: Way,
+    by: String,
+    base: Arc<Generation>,
+    configured: Vec<Configured>,
+    specs: Vec<StageSpec>,
+    novelties: Vec<Novelty>,
+    choices: Choices,
+    gates: Vec<Finding>,
+}
+
+const UNDER_WAY: &str = "another swap is under way; try again when it is done";
+const CANARY: &str = "a canary is under way; wait until it has all lanes, or roll it back";
+
+impl Control {
+    /// Swaps one stage's component.
+    ///
+    /// # Errors
+    /// When the request cannot be looked at; a gate that is shut is a report.
+    pub async fn swap(self: &Arc<Self>, request: Request, by: &str) -> Result<Report, Denied> {
+        let _turn = self.turn.try_lock().map_err(|_| Denied::Busy(UNDER_WAY))?;
+        self.exchange(request, Way::Swap, by).await
+    }
+
+    /// As [`Control::swap`], after the change that is under way.
+    pub(super) async fn patiently(self: &Arc<Self>, request: Request, way: Way, by: &str) -> Result<Report, Denied> {
+        let _turn = self.turn.lock().await;
+        self.exchange(request, way, by).await
+    }
+
+    async fn exchange(self: &Arc<Self>, request: Request, way: Way, by: &str) -> Result<Report, Denied> {
+        let Request { transform, module, digest: wanted, choices } = request;
+        let mut change = self.begin(way, by, choices)?;
+        let stage = change.specs.iter().position(|spec| spec.name == transform).ok_or(Denied::Unknown(transform))?;
+        let cases = change.configured.iter().find(|c| c.spec.name == change.specs[stage].name).and_then(|c| c.cases.clone());
+        let started = Instant::now();
+        let fetched = self.fetch(module).await;
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match fetched {
+            Ok(None) => return Err(Denied::Failed(Error::new(Kind::SwapRefused, "there is no module with this digest in the library"))),
+            Ok(Some(bytes)) => change.novelties.push(Novelty { stage, bytes, digest: wanted, cases }),
+            Err(error) => {
+                change.gates.push(Finding { gate: Gate::Fetch, passage: Passage::Refused, detail: error.line(), millis });
+                return Ok(self.refuse(change, &error).await);
+            }
+        }
+        self.make(change).await
+    }
+
+    /// Makes the chain of another `relay.toml` active, where it says something else.
+    ///
+    /// # Errors
+    /// As [`Control::swap`].
+    pub async fn reload(self: &Arc<Self>, mut configured: Vec<Configured>, config: &Config, by: &str) -> Result<Report, Denied> {
+        let _turn = self.turn.lock().await;
+        find(&mut configured, config).await?;
+        let mut change = self.begin(Way::Reload, by, Choices { accept_changes: true, ..Choices::default() })?;
+        let known = Record {
+            revision: 0,
+            generation: 0,
+            newest: 0,
+            stages: self.state().stages.clone(),
+            since: String::new(),
+            probation: false,
+            previous: Vec::new(),
+        };
+        let active = std::mem::take(&mut change.specs);
+        for written in &mut configured {
+            let Configured { spec, local, cases, digest: found, .. } = written;
+            let stage = change.specs.len();
+            let now = active.iter().find(|now| now.name == spec.name);
+            let won = winner(&spec.name, &record::entry(spec, local), &record::shape(spec), &known);
+            let path = match (won, now) {
+                (Winner::Stored(_), Some(now)) => now.path.clone(),
+                _ => {
+                    let bytes = Bytes::from(read(local).map_err(|e| e.at("transform", &spec.name))?);
+                    *found = digest(&bytes);
+                    let same = change.base.chain.stages().any(|(now, active)| now.name == spec.name && active == *found);
+                    if !same {
+                        change.novelties.push(Novelty { stage, bytes, digest: None, cases: cases.clone() });
+                    }
+                    local.clone()
+                }
+            };
+            change.specs.push(StageSpec { path, ..spec.clone() });
+        }
+        change.configured = configured;
+        self.make(change).await
+    }
+
+    fn begin(&self, way: Way, by: &str, choices: Choices) -> Result<Change, Denied> {
+        if let Some(steps) = &choices.canary {
+            crate::config::check_canary(steps)?;
+        }
+        let state = self.state();
+        if state.candidate.is_some() {
+            return Err(Denied::Busy(CANARY));
+        }
+        let base = Arc::clone(&state.active);
+        let specs = base.chain.stages().map(|(spec, _)| spec.clone()).collect();
+        let configured = state.configured.clone();
+        Ok(Change { way, by: by.to_owned(), base, configured, specs, novelties: Vec::new(), choices, gates: Vec::new() })
+    }
+
+    async fn fetch(&self, module: Module) -> Result<Option<Bytes>> {
+        let path = match module {
+            Module::Bytes(bytes) => return Ok(Some(bytes)),
+            Module::Kept(digest) => self.library()?.get(digest.strip_prefix("sha256:").unwrap_or(&digest))?,
+            Module::Remote(reference) => Some(local(Path::new(&reference), &self.library()?, self.max_component()).await?),
+        };
+        path.map(|path| read(&path).map(Bytes::from)).transpose()
+    }
+
+    async fn make(self: &Arc<Self>, mut change: Change) -> Result<Report, Denied> {
+        let (config, flow, library) = (self.config.clone(), self.flow.clone(), self.library()?);
+        let demand = Demand { accept_changes: change.choices.accept_changes, expect_same: change.choices.expect_same };
+        let fresh: Vec<usize> = change.novelties.iter().map(|n| n.stage).collect();
+        let proposal = Proposal {
+            specs: change.specs.clone(),
+            novelties: std::mem::take(&mut change.novelties),
+            old: Arc::clone(&change.base.chain),
+            sample: self.board.recent.batches(),
+            demand,
+        };
+        let base = Arc::clone(&change.base);
+        let looked = self.workshop.run(move || {
+            let mut proposal = proposal;
+            // The file of another stage may be another by now.
+            pin(&base, &mut proposal.specs, &fresh, &library)?;
+            let mut gates = Gates::new(&config, &flow, &library);
+            let chain = gates.examine(proposal);
+            Ok((gates.findings, chain))
+        });
+        let (findings, chain) = looked.await?;
+        change.gates = findings;
+        let chain = match chain {
+            Ok(chain) => chain,
+            Err(error) => return Ok(self.refuse(change, &error).await),
+        };
+        if same(&chain, &change.base.chain) {
+            self.state().configured.clone_from(&change.configured);
+            return Ok(self.report(&change, &chain, Outcome::Unchanged, None, None));
+        }
+        if change.choices.dry_run {
+            let report = self.report(&change, &chain, Outcome::DryRun, None, None);
+            self.note(&change, &report).await;
+            return Ok(report);
+        }
+        self.switch(change, chain).await
+    }
+
+    /// Every gate is open.
+    async fn switch(self: &Arc<Self>, mut change: Change, chain: Arc<Chain>) -> Result<Report, Denied> {
+        let generation = {
+            let mut state = self.state();
+            state.newest += 1;
+            Generation::new(state.newest, Arc::clone(&chain))
+        };
+        let shares = change.choices.canary.as_ref().unwrap_or(&self.config.canary);
+        let mut steps: Vec<usize> = shares.iter().map(|share| lanes_of(*share)).collect();
+        steps.dedup();
+        steps.push(LANES);
+        let canary = steps.len() > 1;
+        let watched = canary || !self.config.probation.is_zero();
+        let stages = self.records(&generation, &change.configured).await;
+        if !canary {
+            let record = {
+                let mut state = self.state();
+                state.revision += 1;
+                let previous = state.stages.clone();
+                Record {
+                    revision: state.revision,
+                    generation: generation.number,
+                    newest: generation.number,
+                    stages: stages.clone(),
+                    since: now(),
+                    probation: watched,
+                    previous,
+                }
+            };
+            // Before the lanes: after a kill, what was remembered is what is active.
+            if let Err(error) = self.put(record::ACTIVE, &record).await {
+                change.gates.push(Finding { gate: Gate::Remember, passage: Passage::Refused, detail: error.line(), millis: 0 });
+                self.remember(false).await;
+                return Ok(self.refuse(change, &error).await);
+            }
+        }
+        let outcome = if canary {
+            Outcome::Canary
+        } else if watched {
+            Outcome::Probation
+        } else {
+            Outcome::Active
+        };
+        let lanes = steps.remove(0);
+        let probation = watched.then(|| Probation::new(Arc::clone(&generation), Arc::clone(&change.base), self.config.tolerate.clone()));
+        if !self.hand_over(&change, &generation, stages, lanes, probation.clone()) {
+            self.remember(false).await;
+            return Err(Denied::Busy("the active generation was rolled back meanwhile; try again"));
+        }
+        let report = self.report(&change, &chain, outcome, Some(generation.number), None);
+        tracing::info!(
+            generation = generation.number,
+            made_by = chain.provenance(),
+            by = change.by,
+            outcome = outcome.label(),
+            lanes,
+            "swapped"
+        );
+        self.note(&change, &report).await;
+        if let Some(probation) = probation {
+            self.supervise(generation, probation, steps);
+        }
+        Ok(report)
+    }
+
+    /// Gives the lanes to the new generation, unless its base is not active any more.
+    fn hand_over(
+        &self,
+        change: &Change,
+        generation: &Arc<Generation>,
+        stages: Vec<StageRecord>,
+        lanes: usize,
+        probation: Option<Arc<Probation>>,
+    ) -> bool {
+        let mut state = self.state();
+        if !Arc::ptr_eq(&state.active, &change.base) || self.board.plan().probation.as_ref().is_some_and(|p| p.is_condemned()) {
+            return false;
+        }
+        if let Some(task) = state.supervisor.take() {
+            task.abort();
+        }
+        let base = Arc::clone(&change.base);
+        if state.history.entries().next_back().is_some_and(|entry| entry.outcome == Outcome::Probation) {
+            state.history.conclude(base.number, Outcome::Superseded, None);
+        }
+        state.configured.clone_from(&change.configured);
+        if lanes < LANES {
+            state.candidate = Some(Arc::clone(generation));
+        } else {
+            let before = std::mem::replace(&mut state.stages, stages);
+            state.active = Arc::clone(generation);
+            state.since = now();
+            let gone = state.previous.replace((Arc::clone(&base), before));
+            retire(gone.map(|(generation, _)| generation));
+            show(generation);
+        }
+        self.board.switch(Plan { new: Arc::clone(generation), old: Some(base), lanes, probation });
+        true
+    }
+
+    async fn refuse(&self, change: Change, error: &Error) -> Report {
+        let stages = change.specs.iter().map(|spec| spec.name.clone()).collect();
+        let report = Report {
+            outcome: Outcome::Refused,
+            generation: None,
+            stages,
+            reason: Some(error.line()),
+            remedy: error.advice().map(str::to_owned),
+            gates: change.gates.clone(),
+        };
+        let gate = change.gates.last().map(|finding| finding.gate.to_string());
+        tracing::error!(gate, by = change.by, "the new generation is refused, the old one goes on: {}", error.line());
+        self.note(&change, &report).await;
+        report
+    }
+
+    fn report(&self, change: &Change, chain: &Chain, outcome: Outcome, generation: Option<u64>, reason: Option<String>) -> Report {
+        let stages = chain.stages().map(|(spec, digest)| format!("{}@{}", spec.name, &digest[..12])).collect();
+        Report { outcome, generation, stages, reason, remedy: None, gates: change.gates.clone() }
+    }
+
+    async fn note(&self, change: &Change, report: &Report) {
+        metrics::counter!(SWAPS, "outcome" => report.outcome.label()).increment(1);
+        self.state().history.add(Entry {
+            at: now(),
+            by: change.by.clone(),
+            way: change.way,
+            generation: report.generation,
+            stages: report.stages.clone(),
+            outcome: report.outcome,
+            reason: report.reason.clone(),
+            gates: report.gates.clone(),
+        });
+        self.remember_history().await;
+    }
+
+    /// The records of a generation's stages, by what `relay.toml` says now.
+    pub(super) async fn stages_of(&self, generation: &Arc<Generation>) -> Vec<StageRecord> {
+        let configured = self.state().configured.clone();
+        self.records(generation, &configured).await
+    }
+
+    async fn records(&self, generation: &Arc<Generation>, configured: &[Configured]) -> Vec<StageRecord> {
+        let (generation, configured) = (Arc::clone(generation), configured.to_vec());
+        let read = tokio::task::spawn_blocking(move || stage_records(&generation, &configured)).await;
+        read.unwrap_or_default()
+    }
+}
+
+/// Lanes of a share; at least one, and not all.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of 64 lanes is a small number"
+)]
+fn lanes_of(share: f64) -> usize {
+    ((LANES as f64 * share).round() as usize).clamp(1, LANES - 1)
+}
+
+fn same(a: &Chain, b: &Chain) -> bool {
+    let identity = |chain: &Chain| {
+        chain.stages().map(|(spec, digest)| (spec.name.clone(), digest.to_owned(), record::shape(spec))).collect::<Vec<_>>()
+    };
+    identity(a) == identity(b)
+}
+
+/// Has the stages that stay be loaded from what they are now.
+fn pin(base: &Generation, specs: &mut [StageSpec], fresh: &[usize], library: &Library) -> Result<()> {
+    for (_, spec) in specs.iter_mut().enumerate().filter(|(at, _)| !fresh.contains(at)) {
+        let Some((_, wanted)) = base.chain.stages().find(|(now, _)| now.name == spec.name) else { continue };
+        spec.path = pinned(&spec.path, wanted, library).map_err(|e| e.at("transform", &spec.name))?;
+    }
+    Ok(())
+}
+
+fn pinned(path: &Path, wanted: &str, library: &Library) -> Result<PathBuf> {
+    if let Some(kept) = library.get(wanted)? {
+        return Ok(kept);
+    }
+    if read(path).is_ok_and(|bytes| digest(&bytes) == wanted) {
+        return Ok(path.to_owned());
+    }
+    Err(Error::new(Kind::SwapRefused, "the file of another transform of the chain changed since it was loaded, and is not kept")
+        .at("file", path.display())
+        .remedy("reload the whole configuration with SIGHUP, or set watch for it"))
+}

@@ -1,0 +1,141 @@
+//! What a new generation has to pass before any event reaches it.
+
+use super::history::{Finding, Gate, Passage};
+use super::shadow::{Demand, shadow};
+use crate::config::{Flow, Swap};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::event::Event;
+use crate::modules::Library;
+use crate::suite::{Case, Suite, find};
+use crate::transform::{Chain, StageSpec, check_contract, digest};
+use bytes::Bytes;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A generation as it is to be.
+pub struct Proposal {
+    /// Its stages, in order.
+    pub specs: Vec<StageSpec>,
+    /// The stages whose components are new.
+    pub novelties: Vec<Novelty>,
+    /// The generation it is to replace.
+    pub old: Arc<Chain>,
+    /// Events to try it on.
+    pub sample: Vec<Vec<Event>>,
+    /// What the shadow may let pass.
+    pub demand: Demand,
+}
+
+/// A component that was not there before.
+pub struct Novelty {
+    /// Which stage it is of.
+    pub stage: usize,
+    /// The component.
+    pub bytes: Bytes,
+    /// What its digest must be.
+    pub digest: Option<String>,
+    /// Cases it must pass.
+    pub cases: Option<PathBuf>,
+}
+
+/// Looks at one proposal; keeps what each gate said.
+pub struct Gates<'a> {
+    config: &'a Swap,
+    flow: &'a Flow,
+    library: &'a Library,
+    /// So far.
+    pub findings: Vec<Finding>,
+}
+
+/// What an open gate says; `None` where there was nothing to look at.
+type Word = Option<String>;
+
+impl<'a> Gates<'a> {
+    /// Before the first gate.
+    #[must_use]
+    pub fn new(config: &'a Swap, flow: &'a Flow, library: &'a Library) -> Self {
+        Self { config, flow, library, findings: Vec::new() }
+    }
+
+    /// Passes one, or not.
+    fn pass<T>(&mut self, gate: Gate, look: impl FnOnce() -> Result<(T, Word)>) -> Result<T> {
+        let started = Instant::now();
+        let looked = look();
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (passage, detail) = match &looked {
+            Ok((_, Some(word))) => (Passage::Passed, word.clone()),
+            Ok((_, None)) => (Passage::Skipped, String::new()),
+            Err(error) => (Passage::Refused, error.line()),
+        };
+        self.findings.push(Finding { gate, passage, detail, millis });
+        looked.map(|(value, _)| value)
+    }
+
+    /// Passes all, up to the first that is shut. Blocks for as long as compiling takes.
+    ///
+    /// # Errors
+    /// That gate's.
+    pub fn examine(&mut self, mut proposal: Proposal) -> Result<Arc<Chain>> {
+        let (config, flow, library) = (self.config, self.flow, self.library);
+        for novelty in &proposal.novelties {
+            self.pass(Gate::Digest, || same_digest(novelty))?;
+            self.pass(Gate::Size, || fits(novelty, config.max_component.as_u64()))?;
+            self.pass(Gate::Imports, || check_contract(&novelty.bytes).map(|()| ((), Some("imports only the host's log".to_owned()))))?;
+            let path = self.pass(Gate::Keep, || library.put(&novelty.bytes).map(|path| (path, Some(digest(&novelty.bytes)))))?;
+            proposal.specs[novelty.stage].path = path;
+        }
+        let specs = &proposal.specs;
+        let chain = self.pass(Gate::Compile, || Chain::compile(specs, flow).map(|c| (c, Some(format!("{} stages", specs.len())))))?;
+        self.pass(Gate::Trial, || chain.trial().map(|()| ((), Some("created with its settings".to_owned()))))?;
+        for Novelty { stage, cases, .. } in &proposal.novelties {
+            self.pass(Gate::Cases, || cases.as_ref().map_or(Ok(((), None)), |cases| golden(&specs[*stage], cases)))?;
+        }
+        let Proposal { old, sample, demand, .. } = &proposal;
+        self.pass(Gate::Shadow, || match shadow(old, &chain, sample, config.shadow, *demand, &config.tolerate) {
+            _ if sample.is_empty() => Ok(((), None)),
+            Ok(text) => Ok(((), Some(text))),
+            Err(text) => Err(Error::new(Kind::SwapRefused, text).remedy(
+                "correct the component; or, if it is meant to be so, swap with --accept-changes (topics, keys, numbers of messages)",
+            )),
+        })?;
+        Ok(chain)
+    }
+}
+
+fn same_digest(novelty: &Novelty) -> Result<((), Word)> {
+    let Some(wanted) = &novelty.digest else { return Ok(((), None)) };
+    let found = digest(&novelty.bytes);
+    if wanted.strip_prefix("sha256:").unwrap_or(wanted).eq_ignore_ascii_case(&found) {
+        return Ok(((), Some(found)));
+    }
+    Err(Error::new(Kind::SwapRefused, format!("this is sha256:{found}, not {wanted}")).remedy("is it the file that was meant?"))
+}
+
+fn fits(novelty: &Novelty, limit: u64) -> Result<((), Word)> {
+    let size = novelty.bytes.len() as u64;
+    if size <= limit {
+        return Ok(((), Some(format!("{size} bytes"))));
+    }
+    Err(Error::new(Kind::SwapRefused, format!("the component has {size} bytes, the limit is {limit}"))
+        .remedy("raise swap.max_component, or make the component smaller"))
+}
+
+/// The module's own cases, on the engine that production has.
+fn golden(spec: &StageSpec, place: &std::path::Path) -> Result<((), Word)> {
+    let cases = find(place)?.iter().map(|file| Case::load(file)).collect::<Result<Vec<_>>>()?;
+    let suite = Suite::unmetered(&spec.path, cases)?;
+    let mut failed = Vec::new();
+    for case in suite.cases() {
+        let report = suite.run(case).or_kind(Kind::SwapRefused, format!("the case `{}` cannot be run", case.name))?;
+        if !report.passed() {
+            failed.push(format!("`{}`", report.name));
+        }
+    }
+    match failed.as_slice() {
+        [] => Ok(((), Some(format!("{} cases pass", suite.cases().len())))),
+        some => Err(Error::new(Kind::SwapRefused, format!("{} of {} cases fail: {}", some.len(), suite.cases().len(), some.join(", ")))
+            .at("cases", place.display())
+            .remedy("`relay test` with this component shows what differs")),
+    }
+}

@@ -1,0 +1,228 @@
+//! The first generation, and what an earlier relay left active.
+
+use super::history::{Entry, Outcome, Way, now};
+use super::record::{self, Record, StageRecord, Winner, winner};
+use super::{Configured, Control, History, State, Workshop, named, show, stage_records};
+use crate::config::Config;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::generation::{Board, Generation, Plan, Probation, Recent};
+use crate::modules::{Library, local};
+use crate::state::Store;
+use crate::transform::{Chain, StageSpec, digest, read};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+impl Control {
+    /// Loads the chain of the configuration, and keeps its components.
+    ///
+    /// # Errors
+    /// `Component` and `SettingsRefused` as [`Chain::load`].
+    pub async fn start(config: &Config, mut configured: Vec<Configured>, store: Option<Arc<Store>>) -> Result<Arc<Self>> {
+        find(&mut configured, config).await?;
+        let specs: Vec<_> = configured.iter().map(|c| StageSpec { path: c.local.clone(), ..c.spec.clone() }).collect();
+        let (flow, library) = (config.flow.clone(), Library::find(&config.modules, &config.name).ok());
+        let keeps = store.is_some() || configured.iter().any(|c| c.watch);
+        let chain = tokio::task::spawn_blocking(move || -> Result<Arc<Chain>> {
+            let chain = Chain::load(&specs, &flow)?;
+            if let (Some(library), true) = (library, keeps) {
+                keep(&chain, &library);
+            }
+            Ok(chain)
+        });
+        let chain = chain.await.or_kind(Kind::Internal, "loading the chain failed")??;
+        for (written, (_, digest)) in configured.iter_mut().zip(chain.stages()) {
+            digest.clone_into(&mut written.digest);
+        }
+        let generation = Generation::new(1, chain);
+        show(&generation);
+        let budget = usize::try_from(config.swap.shadow_bytes.as_u64()).unwrap_or(usize::MAX);
+        let board = Board::new(Arc::clone(&generation), Recent::new(budget));
+        let stages = stage_records(&generation, &configured);
+        let state = State {
+            configured,
+            active: generation,
+            stages,
+            previous: None,
+            candidate: None,
+            supervisor: None,
+            newest: 1,
+            revision: 0,
+            since: now(),
+            history: History::default(),
+        };
+        Ok(Arc::new(Self {
+            pipeline: config.name.clone(),
+            flow: config.flow.clone(),
+            config: config.swap.clone(),
+            modules: config.modules.clone(),
+            board,
+            store,
+            workshop: Workshop::open(&config.swap)?,
+            turn: tokio::sync::Mutex::default(),
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Takes up what is remembered: to be called when the pipeline is ours, for
+    /// until then another relay may swap.
+    ///
+    /// # Errors
+    /// Those of the state; `Component` if a component that was swapped in is not in
+    /// the library of this machine.
+    pub async fn recall(self: &Arc<Self>) -> Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let records = store.peek().await?;
+        let Some(found) = record::read(&records)? else { return Ok(()) };
+        let _turn = self.turn.lock().await;
+        if found.revision <= self.state().revision {
+            return Ok(());
+        }
+        if let Some(history) = crate::state::read(&records, record::HISTORY)? {
+            self.state().history = history;
+        }
+        self.adopt(found).await
+    }
+
+    async fn adopt(self: &Arc<Self>, found: Record) -> Result<()> {
+        let (configured, active) = {
+            let state = self.state();
+            (state.configured.clone(), Arc::clone(&state.active))
+        };
+        let (library, flow) = (self.library(), self.flow.clone());
+        let (remembered, config) = (found.clone(), configured.clone());
+        let load = move || -> Result<(Arc<Chain>, bool, Option<Arc<Chain>>)> {
+            let (specs, stored) = resolve(&config, &remembered, library.as_ref().ok())?;
+            let same = |chain: &Chain| chain.stages().map(|(spec, _)| &spec.path).eq(specs.iter().map(|spec| &spec.path));
+            let chain = if same(&active.chain) { Arc::clone(&active.chain) } else { Chain::load(&specs, &flow)? };
+            let previous = library.ok().filter(|_| remembered.probation).and_then(|l| revive(&config, &remembered.previous, &l, &flow));
+            Ok((chain, stored, previous))
+        };
+        let (chain, stored, previous) = self.workshop.run(load).await?;
+        let (generation, previous) = self.take_up(found, chain, stored, previous, &configured);
+        match previous {
+            // It was on trial when the last relay ended; perhaps because it did.
+            Some(old) => {
+                let probation = Probation::new(Arc::clone(&generation), Arc::clone(&old), self.config.tolerate.clone());
+                self.board.switch(Plan { probation: Some(Arc::clone(&probation)), ..Plan::steady(Arc::clone(&generation), Some(old)) });
+                self.supervise(generation, probation, Vec::new());
+            }
+            None => {
+                self.board.switch(Plan::steady(Arc::clone(&generation), None));
+                self.state().history.conclude(generation.number, Outcome::Active, None);
+            }
+        }
+        if !stored {
+            self.remember(false).await;
+        }
+        Ok(())
+    }
+
+    /// The generation as it was remembered, or with what `relay.toml` changed; and the
+    /// one before, if it is still on trial.
+    fn take_up(
+        &self,
+        found: Record,
+        chain: Arc<Chain>,
+        stored: bool,
+        previous: Option<Arc<Chain>>,
+        configured: &[Configured],
+    ) -> (Arc<Generation>, Option<Arc<Generation>>) {
+        let mut state = self.state();
+        state.revision = found.revision;
+        state.newest = found.newest.max(found.generation) + u64::from(!stored);
+        let number = if stored { found.generation } else { state.newest };
+        let generation = Generation::new(number, chain);
+        state.stages = stage_records(&generation, configured);
+        state.since = if stored { found.since } else { now() };
+        state.active = Arc::clone(&generation);
+        show(&generation);
+        let previous = previous.map(|chain| Generation::new(found.generation.saturating_sub(1), chain));
+        state.previous = previous.clone().map(|previous| (previous, found.previous));
+        if !stored {
+            let stages = named(&state.stages);
+            state.history.add(Entry {
+                at: now(),
+                by: "relay.toml".into(),
+                way: Way::Start,
+                generation: Some(number),
+                stages,
+                outcome: Outcome::Active,
+                reason: None,
+                gates: Vec::new(),
+            });
+        }
+        (generation, previous)
+    }
+}
+
+/// Fetches what is at a registry.
+pub(super) async fn find(configured: &mut [Configured], config: &Config) -> Result<()> {
+    let remote = configured.iter().any(|c| crate::modules::is_remote(&c.spec.path));
+    if remote {
+        let library = Library::find(&config.modules, &config.name)?;
+        for entry in configured.iter_mut() {
+            entry.local = local(&entry.spec.path, &library, config.swap.max_component.as_u64())
+                .await
+                .map_err(|e| e.at("transform", &entry.spec.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the components of a chain, so that one can go back to them when their
+/// files are others. Without them only that is not possible.
+fn keep(chain: &Chain, library: &Library) {
+    for (spec, wanted) in chain.stages() {
+        let kept = read(&spec.path).and_then(|bytes| if digest(&bytes) == wanted { library.put(&bytes).map(drop) } else { Ok(()) });
+        if let Err(error) = kept {
+            tracing::warn!(transform = spec.name, "this component is not kept, one cannot go back to it after a restart: {error}");
+        }
+    }
+}
+
+/// The stages to run, and whether all are as they were remembered.
+fn resolve(configured: &[Configured], record: &Record, library: Option<&Library>) -> Result<(Vec<StageSpec>, bool)> {
+    let mut all = record.stages.len() == configured.len();
+    let mut specs = Vec::new();
+    for (at, Configured { spec, local, .. }) in configured.iter().enumerate() {
+        let won = winner(&spec.name, &record::entry(spec, local), &record::shape(spec), record);
+        all &= record.stages.get(at).is_some_and(|stage| stage.name == spec.name);
+        let path = match won {
+            Winner::Stored(wanted) if read(local).is_ok_and(|bytes| digest(&bytes) == wanted) => local.clone(),
+            Winner::Stored(wanted) => {
+                tracing::info!(transform = spec.name, digest = wanted.get(..12), "as it was swapped in: relay.toml did not change since");
+                kept(&wanted, library)?.ok_or_else(|| missing(&spec.name, &wanted))?
+            }
+            Winner::File(why) => {
+                tracing::info!(transform = spec.name, why, "relay.toml wins over what was swapped in");
+                all = false;
+                local.clone()
+            }
+        };
+        specs.push(StageSpec { path, ..spec.clone() });
+    }
+    Ok((specs, all))
+}
+
+fn kept(digest: &str, library: Option<&Library>) -> Result<Option<PathBuf>> {
+    library.map_or(Ok(None), |library| library.get(digest))
+}
+
+fn missing(transform: &str, digest: &str) -> Error {
+    Error::new(Kind::Component, "the component that was swapped in is not on this machine").at("transform", transform).at("digest", digest).remedy(
+        "copy it into modules.directory as <digest>.wasm, share that directory between the relays, or name it in relay.toml, which then wins",
+    )
+}
+
+/// The generation before one on probation, if all of it is still there.
+fn revive(configured: &[Configured], stages: &[StageRecord], library: &Library, flow: &crate::config::Flow) -> Option<Arc<Chain>> {
+    let mut specs = Vec::new();
+    for stage in stages {
+        let written = configured.iter().find(|c| c.spec.name == stage.name && record::shape(&c.spec) == stage.shape)?;
+        specs.push(StageSpec { path: library.get(&stage.digest).ok()??, ..written.spec.clone() });
+    }
+    if specs.is_empty() {
+        return None;
+    }
+    Chain::load(&specs, flow).ok()
+}

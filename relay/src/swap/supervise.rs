@@ -1,0 +1,162 @@
+//! After the switch: the canary's steps, the probation, and the way back.
+
+use super::history::{Entry, Outcome, Way, now};
+use super::{Control, named, retire, show};
+use crate::config::LANES;
+use crate::error::{Error, Kind, Result};
+use crate::generation::{Generation, Plan, Probation};
+use crate::metrics::SWAPS;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Control {
+    /// Watches a generation that has its first lanes; `steps` are the numbers of
+    /// lanes it gets next, all of them last.
+    pub(super) fn supervise(self: &Arc<Self>, generation: Arc<Generation>, probation: Arc<Probation>, steps: Vec<usize>) {
+        let control = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            for lanes in steps {
+                if control.holds(&probation, &generation, control.config.canary_step).await {
+                    control.widen(&generation, lanes).await;
+                } else {
+                    return;
+                }
+            }
+            if control.holds(&probation, &generation, control.config.probation).await {
+                control.prove(&generation).await;
+            }
+        });
+        self.state().supervisor = Some(task.abort_handle());
+    }
+
+    /// Whether it lasts that long; otherwise it is sent back.
+    async fn holds(self: &Arc<Self>, probation: &Probation, generation: &Arc<Generation>, time: Duration) -> bool {
+        tokio::select! {
+            reason = probation.condemned() => {
+                self.send_back(generation, reason).await;
+                false
+            }
+            () = tokio::time::sleep(time) => true,
+        }
+    }
+
+    /// Gives a canary more lanes.
+    async fn widen(self: &Arc<Self>, generation: &Arc<Generation>, lanes: usize) {
+        if lanes == LANES {
+            // What is remembered is active from here on, also after a kill.
+            let stages = self.stages_of(generation).await;
+            let gone = {
+                let mut state = self.state();
+                let before = std::mem::replace(&mut state.active, Arc::clone(generation));
+                let stages = std::mem::replace(&mut state.stages, stages);
+                state.candidate = None;
+                state.since = now();
+                state.history.conclude(generation.number, Outcome::Probation, None);
+                show(generation);
+                state.previous.replace((before, stages))
+            };
+            retire(gone.map(|(generation, _)| generation));
+            self.remember(true).await;
+        }
+        let plan = Plan { lanes, ..(*self.board.plan()).clone() };
+        tracing::info!(generation = generation.number, lanes, of = LANES, "the canary widens");
+        self.board.switch(plan);
+    }
+
+    /// It lasted.
+    async fn prove(self: &Arc<Self>, generation: &Arc<Generation>) {
+        let events = generation.meter.totals().events;
+        {
+            let mut state = self.state();
+            if !Arc::ptr_eq(&state.active, generation) {
+                return;
+            }
+            state.history.conclude(generation.number, Outcome::Active, None);
+            let old = state.previous.as_ref().map(|(old, _)| Arc::clone(old));
+            self.board.switch(Plan::steady(Arc::clone(generation), old));
+        }
+        tracing::info!(generation = generation.number, events, "the probation is over");
+        self.remember(false).await;
+    }
+
+    /// It is worse than the one before: back to that.
+    async fn send_back(self: &Arc<Self>, generation: &Arc<Generation>, reason: String) {
+        tracing::error!(generation = generation.number, made_by = generation.chain.provenance(), reason, "rolled back by itself");
+        if self.restore(Outcome::RolledBack, Some(reason)).is_some() {
+            metrics::counter!(SWAPS, "outcome" => Outcome::RolledBack.label()).increment(1);
+        }
+        // A bad file that was watched still lies there.
+        self.settle().await;
+        self.remember(false).await;
+    }
+
+    /// Puts the generation before in the place of the newest; that one's number.
+    pub(super) fn restore(&self, outcome: Outcome, reason: Option<String>) -> Option<u64> {
+        let mut state = self.state();
+        let gone = match state.candidate.take() {
+            Some(candidate) => candidate,
+            None => {
+                let (before, stages) = state.previous.take()?;
+                state.stages = stages;
+                std::mem::replace(&mut state.active, before)
+            }
+        };
+        state.history.conclude(gone.number, outcome, reason);
+        state.since = now();
+        show(&state.active);
+        self.board.switch(Plan::steady(Arc::clone(&state.active), None));
+        let number = gone.number;
+        drop(state);
+        retire(Some(gone));
+        Some(number)
+    }
+
+    /// Goes back to the generation before, without looking: it was at work. The
+    /// number of the one that goes.
+    ///
+    /// # Errors
+    /// `SwapRefused` if none is kept.
+    pub async fn rollback(self: &Arc<Self>, by: &str) -> Result<u64> {
+        let gone = self.restore(Outcome::RolledBack, Some(format!("by {by}"))).ok_or_else(|| {
+            Error::new(Kind::SwapRefused, "there is no generation to go back to: the one before the active is kept, and none before it")
+                .remedy(
+                    "swap in the component of an earlier one by its digest: `relay swap NAME sha256:…`; `relay status` shows the history",
+                )
+        })?;
+        {
+            let mut state = self.state();
+            if let Some(task) = state.supervisor.take() {
+                task.abort();
+            }
+            let (number, stages) = (state.active.number, named(&state.stages));
+            let entry = Entry {
+                at: now(),
+                by: by.to_owned(),
+                way: Way::Rollback,
+                generation: Some(number),
+                stages,
+                outcome: Outcome::Active,
+                reason: Some(format!("back from generation {gone}")),
+                gates: Vec::new(),
+            };
+            state.history.add(entry);
+        }
+        tracing::warn!(generation = gone, by, "rolled back");
+        metrics::counter!(SWAPS, "outcome" => Outcome::RolledBack.label()).increment(1);
+        // What relay.toml says now is what the operator rolled back from.
+        self.settle().await;
+        self.remember(false).await;
+        Ok(gone)
+    }
+
+    /// Takes note of what `relay.toml` says at this moment: from here on it wins
+    /// only if it changes.
+    pub(super) async fn settle(&self) {
+        let active = Arc::clone(&self.state().active);
+        let stages = self.stages_of(&active).await;
+        let mut state = self.state();
+        if Arc::ptr_eq(&state.active, &active) {
+            state.stages = stages;
+        }
+    }
+}
