@@ -3,6 +3,7 @@
 
 mod support;
 
+mod admin;
 mod bad_input;
 mod boundary;
 mod broker;
@@ -25,6 +26,7 @@ mod halting;
 mod sinks;
 mod stopping;
 mod suite;
+mod swap;
 mod trials;
 mod tutorial;
 mod visibility;

@@ -7,6 +7,7 @@ pub mod database;
 pub mod oracle;
 pub mod relay;
 pub mod services;
+pub mod swapping;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -68,6 +68,8 @@ pub struct Control {
     modules: Modules,
     board: Arc<Board>,
     store: Option<Arc<Store>>,
+    /// Whether the store is there.
+    made: tokio::sync::OnceCell<()>,
     workshop: Workshop,
     /// One change at a time.
     turn: tokio::sync::Mutex<()>,
@@ -192,7 +194,12 @@ impl Control {
 
     async fn put(&self, key: &str, value: &impl Serialize) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
-        tokio::time::timeout(REMEMBER, store.put(key, value)).await.unwrap_or_else(|_| {
+        let put = async {
+            // Makes the topic.
+            self.made.get_or_try_init(async || store.load().await.map(drop)).await?;
+            store.put(key, value).await
+        };
+        tokio::time::timeout(REMEMBER, put).await.unwrap_or_else(|_| {
             Err(Error::new(Kind::BrokerUnavailable, format!("the pipeline's state did not take note within {REMEMBER:?}"))
                 .remedy("is the broker up? nothing was changed"))
         })

@@ -57,6 +57,7 @@ impl Control {
             modules: config.modules.clone(),
             board,
             store,
+            made: tokio::sync::OnceCell::new(),
             workshop: Workshop::open(&config.swap)?,
             turn: tokio::sync::Mutex::default(),
             state: Mutex::new(state),

@@ -1,0 +1,338 @@
+//! Property: a new generation takes over between two events, loses and reorders
+//! nothing, and one that is bad is refused at its gate or sent back, while events
+//! flow on the old one.
+
+use crate::support::consumer::Consumer;
+use crate::support::oracle::{Repeats, Writers, create_aggregates, demand, is_complete, versions};
+use crate::support::relay::PATIENCE;
+use crate::support::swapping::{Port, Swapping, chameleon, short_digest};
+use crate::support::{component, eventually, seed};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Of the message's component.
+fn made_by(message: &crate::support::consumer::Received) -> String {
+    message.header("relay-transform").expect("a header")
+}
+
+/// GIVEN writers at work, WHEN a hundred swaps follow each other, THEN every event
+/// arrives once, in order, and both versions made some.
+#[test]
+fn a_hundred_swaps_under_load() {
+    let seed = seed("swaps");
+    let it = Swapping::new("", "");
+    create_aggregates(&it.database, 30);
+    let relay = it.start();
+    let port = Port::of(&relay);
+    let writers = Writers::start(&it.database, 4, 30, usize::MAX, seed);
+    let versions_of = [chameleon("pass2"), chameleon("pass")];
+    for n in 0..100 {
+        let (code, report) = port.swap("", &versions_of[n % 2]);
+        assert_eq!((code, report["outcome"].as_str()), (200, Some("probation")), "swap {n}: {report}");
+    }
+    assert_eq!(port.generations()["active"]["number"], 101);
+    writers.stop();
+    it.until_published();
+    relay.stop().expect(0, &[]);
+    let committed = versions(&it.database);
+    let mut consumer = Consumer::new(&[&it.topic]);
+    let received = consumer.read_to_end();
+    demand(received, &committed, Repeats::Never);
+    let makers: BTreeSet<String> = received.iter().map(made_by).collect();
+    assert_eq!(makers.len(), 2, "each message is of one of the two: {makers:?}");
+}
+
+/// GIVEN a chain at work, WHEN a bad component is offered, THEN it is refused at
+/// its gate, the history says so, and the old one goes on.
+#[test]
+fn each_gate_refuses_what_it_is_for() {
+    let it = Swapping::new("max_component = \"1MB\"", "cases = \"cases\"\ntopics = [\"*\"]");
+    std::fs::create_dir(it.path("cases")).expect("a directory");
+    let case = "name: it passes or routes\nevents: [{topic: t}]\ntopics: ['*']\noutcomes: [pass]\n";
+    std::fs::write(it.path("cases/pass.case.yaml"), case).expect("writes");
+    let relay = it.start();
+    let port = Port::of(&relay);
+    it.insert(&["a", "b"], 100);
+    it.until_published();
+    let guest = |name: &str| std::fs::read(component(&format!("guests/{name}"))).expect("reads");
+    let bad = [
+        ("imports", "not WebAssembly", b"hello".to_vec()),
+        ("imports", "an empty file", Vec::new()),
+        ("imports", "core module", guest("core-module")),
+        ("imports", "does not export", guest("other-world")),
+        ("imports", "imports `", guest("extra-import")),
+        ("imports", "wasi:", guest("wasi-import")),
+        ("imports", "readable", guest("hostile")[..5000].to_vec()),
+        ("trial", "differs from the contract", guest("old-enum")),
+        ("trial", "refused the settings", chameleon("refuse")),
+        ("cases", "`it passes or routes`", chameleon("poison")),
+        ("cases", "`it passes or routes`", chameleon("topic")),
+    ];
+    for (gate, text, bytes) in bad {
+        let (code, report) = port.swap("", &bytes);
+        let last = report["gates"].as_array().and_then(|gates| gates.last().cloned()).unwrap_or_default();
+        assert_eq!((code, report["outcome"].as_str(), last["gate"].as_str()), (422, Some("refused"), Some(gate)), "{text}: {report}");
+        assert!(report["reason"].as_str().is_some_and(|reason| reason.contains(text)), "{text}: {report}");
+        let entry = port.newest();
+        assert_eq!((entry["outcome"].as_str(), entry["way"].as_str()), (Some("refused"), Some("swap")), "{entry}");
+        assert_eq!(entry["reason"], report["reason"]);
+    }
+    // Too large is not even received; a wrong digest is the first gate.
+    assert_eq!(port.swap("", &vec![0; 2_000_000]).0, 413);
+    let (code, report) = port.swap("?digest=sha256:00", &chameleon("pass2"));
+    assert_eq!((code, report["gates"][0]["gate"].as_str()), (422, Some("digest")), "{report}");
+    it.insert(&["a", "b"], 10);
+    it.until_published();
+    assert_eq!(port.active(), short_digest(&it.path("chameleon.wasm")));
+    relay.stop().expect(0, &["the new generation is refused"]);
+}
+
+/// GIVEN recent events, WHEN a component makes something else of them, THEN the
+/// shadow refuses it, or shows it where that is allowed.
+#[test]
+fn the_shadow_tells_what_would_change() {
+    let it = Swapping::new("", "topics = [\"*\"]");
+    let relay = it.start();
+    let port = Port::of(&relay);
+    it.insert(&["a", "b"], 100);
+    it.until_published();
+    let refused = [
+        ("topic", "go to another topic"),
+        ("key", "get another key"),
+        ("drop", "become another number"),
+        ("poison", "fail that the old generation can do"),
+        ("trap", "fail that the old generation can do"),
+        ("after 50 trap", "faults: trap:unreachable"),
+        ("slow", "time: "),
+        ("leak", "memory"),
+        ("flood", "output: "),
+    ];
+    for (mode, text) in refused {
+        let (code, report) = port.swap("", &chameleon(mode));
+        let last = report["gates"].as_array().and_then(|gates| gates.last().cloned()).unwrap_or_default();
+        assert_eq!((code, last["gate"].as_str()), (422, Some("shadow")), "{mode}: {report}");
+        assert!(report["reason"].as_str().is_some_and(|reason| reason.contains(text)), "{mode}: {report}");
+    }
+    // Payloads may differ, unless nothing may; topics may, if that is said.
+    for (query, mode, code) in [
+        ("?dry_run=true", "payload", 200),
+        ("?dry_run=true&expect_same=true", "payload", 422),
+        ("?dry_run=true&accept_changes=true", "topic", 200),
+    ] {
+        let (found, report) = port.swap(query, &chameleon(mode));
+        assert_eq!(found, code, "{mode}: {report}");
+        if code == 200 {
+            assert_eq!(report["outcome"], "dry-run");
+        }
+    }
+    assert_eq!(port.active(), short_digest(&it.path("chameleon.wasm")), "nothing was switched");
+    relay.stop().expect(0, &[]);
+}
+
+/// GIVEN a component that turns bad only after the shadow saw it, WHEN real events
+/// reach it, THEN it is rolled back by itself and no event is lost.
+#[test]
+fn probation_sends_back_what_turns_bad_later() {
+    let it = Swapping::new("shadow_bytes = \"16KiB\"\nprobation = \"10m\"", "topics = [\"*\"]");
+    let relay = it.start();
+    let port = Port::of(&relay);
+    it.insert(&["a"], 300);
+    it.until_published();
+    let good = short_digest(&it.path("chameleon.wasm"));
+    let mut inserted = 300;
+    for (mode, text) in [
+        ("after 1000 trap", "faults: trap:unreachable"),
+        ("after 300 poison", "an event failed that the old generation can do"),
+        ("after 300 flood", "output: "),
+        ("after 300 leak", "memory"),
+        ("after 300 slow", "time: "),
+    ] {
+        let (code, report) = port.swap("", &chameleon(mode));
+        assert_eq!((code, report["outcome"].as_str()), (200, Some("probation")), "{mode}: {report}");
+        it.insert(&["a"], 1500);
+        inserted += 1500;
+        it.until_published();
+        eventually(&format!("{mode} is rolled back"), PATIENCE, || port.newest()["outcome"] == "rolled-back");
+        let entry = port.newest();
+        assert!(entry["reason"].as_str().is_some_and(|reason| reason.contains(text)), "{mode}: {entry}");
+        assert_eq!(port.active(), good, "{mode}");
+    }
+    relay.stop().expect(0, &["rolled back by itself"]);
+    let mut consumer = Consumer::new(&[&it.topic]);
+    let ids: BTreeSet<String> = consumer.read_to_end().iter().map(|m| m.id()).collect();
+    assert_eq!((ids.len(), consumer.received.len()), (inserted, inserted), "every event once");
+}
+
+/// GIVEN a canary, WHEN events of many keys come, THEN some lanes have the new
+/// generation and the others the old one; then all have the new one.
+#[test]
+fn a_canary_widens_and_can_be_rolled_back() {
+    let it = Swapping::new("canary_step = \"10m\"", "");
+    let relay = it.start();
+    let port = Port::of(&relay);
+    let keys: Vec<String> = (0..200).map(|n| format!("key-{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let (_, report) = port.swap("?canary=0.25", &chameleon("pass2"));
+    assert_eq!(report["outcome"], "canary", "{report}");
+    it.insert(&keys, 1);
+    it.until_published();
+    assert_eq!(port.generations()["lanes"], 16);
+    let mut consumer = Consumer::new(&[&it.topic]);
+    let makers: BTreeSet<String> = consumer.read_to_end().iter().map(made_by).collect();
+    assert_eq!(makers.len(), 2, "{makers:?}");
+    assert_eq!(port.swap("", &chameleon("pass3")).0, 409, "not beside a canary");
+    port.command(&["rollback"]).expect(0, &[]);
+    assert_eq!(port.newest()["way"], "rollback");
+    it.insert(&keys, 1);
+    it.until_published();
+    let after: BTreeSet<String> = consumer.read_to_end()[200..].iter().map(made_by).collect();
+    assert_eq!(after.len(), 1, "{after:?}");
+    port.command(&["rollback"]).expect(13, &["there is no generation to go back to"]);
+    relay.stop().expect(0, &[]);
+}
+
+/// GIVEN a swap, WHEN the relay is killed and started, THEN the swapped component is
+/// active; WHEN relay.toml's entry changes, THEN that wins.
+#[test]
+fn the_active_generation_survives_a_restart() {
+    let it = Swapping::new("", "");
+    let relay = it.start();
+    let port = Port::of(&relay);
+    let first = short_digest(&it.path("chameleon.wasm"));
+    let second = it.component("pass2");
+    let told = port.command(&["swap", "c", second.to_str().expect("a path")]).expect(0, &[]).stdout;
+    for text in ["imports", "compile", "trial", "shadow", "as generation 2"] {
+        assert!(told.contains(text), "`{text}` in {told}");
+    }
+    relay.kill();
+    let relay = it.start();
+    relay.await_log("reading the outbox");
+    let port = Port::of(&relay);
+    eventually("the swapped component is active again", PATIENCE, || port.active() == short_digest(&second));
+    assert_eq!(port.generations()["active"]["stages"][0]["from"], "swap");
+    assert_eq!(port.newest()["generation"], 2, "the history is remembered");
+    // Back to the one before, which the probation has kept; also over a restart.
+    port.command(&["rollback"]).expect(0, &[]);
+    assert_eq!(port.active(), first);
+    relay.kill();
+    let relay = it.start();
+    let port = Port::of(&relay);
+    relay.await_log("reading the outbox");
+    assert_eq!(port.active(), first);
+    // By its digest, from the library.
+    let whole = relay::transform::digest(&std::fs::read(&second).expect("reads"));
+    port.command(&["swap", "c", &format!("sha256:{whole}")]).expect(0, &[]);
+    relay.stop().expect(0, &[]);
+    it.configure("", "settings = { changed = true }");
+    let relay = it.start();
+    relay.await_log("relay.toml wins over what was swapped in");
+    relay.await_log("reading the outbox");
+    let port = Port::of(&relay);
+    eventually("relay.toml wins", PATIENCE, || port.active() == first);
+    relay.stop().expect(0, &[]);
+}
+
+/// GIVEN writers at work, WHEN the relay is killed at random moments of swaps, THEN
+/// at each start one generation is active, and nothing is lost or reordered.
+#[test]
+fn kills_at_random_moments_of_a_swap() {
+    let seed = seed("swap-kills");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let it = Swapping::new("", "");
+    create_aggregates(&it.database, 20);
+    let writers = Writers::start(&it.database, 3, 20, usize::MAX, seed);
+    let modes = ["pass2", "pass3", "pass4"];
+    let known: BTreeSet<String> =
+        modes.iter().map(|m| short_digest(&it.component(m))).chain([short_digest(&it.path("chameleon.wasm"))]).collect();
+    for n in 0..12 {
+        let relay = it.start();
+        relay.await_log("reading the outbox");
+        let port = Port::of(&relay);
+        assert!(known.contains(&port.active()), "one that was active before");
+        let bytes = chameleon(modes[n % modes.len()]);
+        let swap = std::thread::spawn(move || port.swap("", &bytes));
+        let (life, born) = (Duration::from_millis(rng.random_range(0..150)), Instant::now());
+        eventually("its last moment", PATIENCE, || born.elapsed() >= life);
+        relay.kill();
+        drop(swap.join());
+    }
+    writers.stop();
+    it.drain().expect(0, &[]);
+    let committed = versions(&it.database);
+    let mut consumer = Consumer::new(&[&it.topic]);
+    consumer.until("everything", PATIENCE, |received| is_complete(received, &committed));
+    let received = consumer.read_to_end();
+    demand(received, &committed, Repeats::SameId);
+    for message in received {
+        let maker = made_by(message);
+        assert!(known.contains(maker.trim_start_matches("c@")), "{maker}");
+    }
+}
+
+/// GIVEN a watched file, WHEN it is replaced, THEN the new component is active; half
+/// a file or a bad one changes nothing.
+#[test]
+fn a_watched_file_is_swapped_in() {
+    let it = Swapping::new("", "watch = true");
+    let relay = it.start();
+    let port = Port::of(&relay);
+    relay.await_log("reading the outbox");
+    let replace = |bytes: &[u8]| {
+        std::fs::write(it.path("new"), bytes).expect("writes");
+        std::fs::rename(it.path("new"), it.path("chameleon.wasm")).expect("renames");
+    };
+    replace(&chameleon("pass2"));
+    let second = short_digest(&it.path("chameleon.wasm"));
+    eventually("the new file is active", PATIENCE, || port.active() == second);
+    assert_eq!(port.newest()["way"], "watch");
+    replace(b"no component");
+    relay.await_log("the watched file changed and cannot be used");
+    replace(&chameleon("refuse"));
+    eventually("it is refused", PATIENCE, || port.newest()["outcome"] == "refused");
+    assert_eq!(port.active(), second);
+    // Written in two halves.
+    let whole = chameleon("pass3");
+    std::fs::write(it.path("chameleon.wasm"), &whole[..whole.len() / 2]).expect("writes");
+    std::fs::write(it.path("chameleon.wasm"), &whole).expect("writes");
+    let third = short_digest(&it.path("chameleon.wasm"));
+    eventually("the whole file is active", PATIENCE, || port.active() == third);
+    relay.stop().expect(0, &[]);
+}
+
+/// GIVEN a running relay, WHEN relay.toml changes and SIGHUP comes, THEN transforms
+/// are as it says; what cannot change is named, and nothing changes.
+#[test]
+fn a_hangup_reads_the_configuration_again() {
+    let it = Swapping::new("", "");
+    let relay = it.start();
+    let port = Port::of(&relay);
+    relay.await_log("reading the outbox");
+    it.configure("", "settings = { a = 1 }\nwhen = { event_type = [\"Other\"] }\nlimits = { memory = \"32MiB\" }");
+    relay.signal("HUP");
+    eventually("the new settings are active", PATIENCE, || port.newest()["way"] == "reload");
+    assert_eq!(port.generations()["active"]["number"], 2);
+    it.configure("probation = \"1s\"", "");
+    relay.signal("HUP");
+    relay.await_log("these fields cannot change while the relay runs: swap.probation");
+    it.configure("", "path = \"twice\"");
+    relay.signal("HUP");
+    relay.await_log("the configuration is not reloaded");
+    assert_eq!(port.generations()["active"]["number"], 2);
+    it.insert(&["a"], 10);
+    it.until_published();
+    relay.stop().expect(0, &[]);
+}
+
+/// GIVEN a component on disk, WHEN it is no component, THEN the command says so
+/// without asking the relay.
+#[test]
+fn the_command_looks_before_it_asks() {
+    let port = Port("127.0.0.1:1".to_owned());
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    port.command(&["swap", "c", manifest]).expect(4, &["this is not WebAssembly"]);
+    let good = component("guests/chameleon");
+    port.command(&["swap", "c", Path::new(&good).to_str().expect("a path")]).expect(13, &["does not answer", "127.0.0.1:1"]);
+}
