@@ -13,7 +13,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use redact::Redact;
 use relay::checkpoint::Ticket;
-use relay::config::{Config, Delivery, Flow, KafkaSink, Limits, OutboxSource, Sink as SinkConfig, Source, Transform, When};
+use relay::config::{Config, KafkaSink, OutboxSource, Sink as SinkConfig, Source, Transform};
 use relay::event::Event;
 use relay::pipeline::{Options, run_with};
 use relay::shutdown::Shutdown;
@@ -102,14 +102,7 @@ impl<'a> Topic<'a> {
 
 /// The transform `redact` with the settings of all runs.
 pub fn transform() -> Result<Transform> {
-    Ok(Transform {
-        name: "redact".into(),
-        path: component("redact.wasm")?,
-        settings: serde_json::from_str(SETTINGS)?,
-        when: When::default(),
-        topics: Vec::new(),
-        limits: Limits::default(),
-    })
+    Ok(Transform::new(component("redact.wasm")?, serde_json::from_str(SETTINGS)?))
 }
 
 /// The sink of every run, the bare producer's too, with what
@@ -127,16 +120,9 @@ pub fn sink(brokers: &str) -> Result<KafkaSink> {
 fn config(url: &str, brokers: &str, topic: &str, redacted: Redacted) -> Result<Config> {
     let mut sink = SinkConfig::Kafka(Box::new(sink(brokers)?));
     sink.set_topic(topic.to_owned());
-    let mut config = Config {
-        name: "bench".into(),
-        delivery: Delivery::default(),
-        source: Source::Outbox(Box::new(OutboxSource { url: url.to_owned(), ..OutboxSource::default() })),
-        transforms: if redacted == Redacted::Wasm { vec![transform()?] } else { Vec::new() },
-        sink,
-        flow: Flow::default(),
-        state: Default::default(),
-        admin: Default::default(),
-    };
+    let source = Source::Outbox(Box::new(OutboxSource { url: url.to_owned(), ..OutboxSource::default() }));
+    let mut config = Config::new("bench".into(), source, sink);
+    config.transforms = if redacted == Redacted::Wasm { vec![transform()?] } else { Vec::new() };
     config.validate()?;
     Ok(config)
 }

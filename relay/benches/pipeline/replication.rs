@@ -7,7 +7,7 @@ use crate::relayed::{Topic, sink, transform};
 use crate::services::Services;
 use anyhow::{Context as _, Result, ensure};
 use relay::checkpoint::Ticket;
-use relay::config::{CdcSource, Config, Delivery, Flow, LinesSink, Sink as SinkConfig, Source, State};
+use relay::config::{CdcSource, Config, LinesSink, Sink as SinkConfig, Source};
 use relay::event::Event;
 use relay::pipeline::{Options, run_with};
 use relay::shutdown::Shutdown;
@@ -126,20 +126,14 @@ fn config(database: &Database, slot: &str, load: Load, topic: Option<&Topic<'_>>
         messages: if load == Load::Messages { vec!["bench".to_owned()] } else { Vec::new() },
         ..CdcSource::default()
     };
-    let mut config = Config {
-        name: slot.to_owned(),
-        delivery: Delivery::default(),
-        source: Source::Cdc(Box::new(source)),
-        transforms: if topic.is_some() { vec![transform()?] } else { Vec::new() },
-        sink: match topic {
-            Some(topic) => SinkConfig::Kafka(Box::new(sink(topic.brokers)?)),
-            None => SinkConfig::Stdout(LinesSink::new(None)),
-        },
-        flow: Flow::default(),
-        // Positions of one run mean nothing to the next.
-        state: State { topic: topic.map(|topic| format!("{}-state", topic.name)), file: None },
-        admin: Default::default(),
+    let out = match topic {
+        Some(topic) => SinkConfig::Kafka(Box::new(sink(topic.brokers)?)),
+        None => SinkConfig::Stdout(LinesSink::new(None)),
     };
+    let mut config = Config::new(slot.to_owned(), Source::Cdc(Box::new(source)), out);
+    config.transforms = if topic.is_some() { vec![transform()?] } else { Vec::new() };
+    // Positions of one run mean nothing to the next.
+    config.state.topic = topic.map(|topic| format!("{}-state", topic.name));
     if let Some(topic) = topic {
         config.sink.set_topic(topic.name.clone());
     }

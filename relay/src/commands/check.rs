@@ -5,6 +5,7 @@ use crate::cli::Flags;
 use crate::config::{CdcSource, Config, KafkaSink, OutboxSource, Sink, Source};
 use crate::error::{Error, Kind, Result};
 use crate::event::TopicTemplate;
+use crate::modules::{Library, is_remote, local};
 use crate::pipeline::{allowed_topics, stage_specs};
 use crate::sink::kafka::Topics;
 use crate::source::cdc;
@@ -103,7 +104,11 @@ impl Check {
 }
 
 async fn transforms(config: &Config) -> Result<String> {
-    let specs = stage_specs(config)?;
+    let mut specs = stage_specs(config)?;
+    for spec in specs.iter_mut().filter(|spec| is_remote(&spec.path)) {
+        let library = Library::find(&config.modules, &config.name)?;
+        spec.path = local(&spec.path, &library, config.swap.max_component.as_u64()).await.map_err(|e| e.at("transform", &spec.name))?;
+    }
     let flow = config.flow.clone();
     let chain = tokio::task::spawn_blocking(move || Chain::load(&specs, &flow))
         .await

@@ -18,11 +18,8 @@ pub mod swap;
 pub mod test;
 
 use crate::cli::Flags;
-use crate::config::{
-    CdcSource, Config, CreateTopics, FileSource, KafkaSink, Limits, LinesSink, OutboxSource, Sink, Source, Transform, When,
-};
+use crate::config::{CdcSource, Config, CreateTopics, FileSource, KafkaSink, LinesSink, OutboxSource, Sink, Source, Transform};
 use crate::error::{Error, Kind, Result};
-use std::path::Path;
 
 /// The outbox where no other is named.
 pub(crate) const DEFAULT_TABLE: &str = "public.outbox";
@@ -159,18 +156,5 @@ fn transforms(flags: &Flags) -> Result<Vec<Transform>> {
     let mut settings: Vec<_> = settings.collect::<Result<_>>()?;
     settings.resize(flags.transform.len(), serde_json::Map::new());
     let paths = flags.transform.iter();
-    Ok(paths.zip(settings).map(|(path, settings)| transform(path, settings)).collect())
-}
-
-fn transform(path: &Path, settings: serde_json::Map<String, serde_json::Value>) -> Transform {
-    Transform {
-        name: String::new(),
-        path: path.to_owned(),
-        watch: false,
-        cases: None,
-        settings,
-        when: When::default(),
-        topics: Vec::new(),
-        limits: Limits::default(),
-    }
+    Ok(paths.zip(settings).map(|(path, settings)| Transform::new(path.clone(), settings)).collect())
 }

@@ -1,5 +1,6 @@
 //! `relay status`.
 
+use crate::admin::Client;
 use crate::config::{CdcSource, Config, Source};
 use crate::error::{Error, Kind, Result};
 use crate::source::cdc::{self, Progress, ScanProgress};
@@ -8,8 +9,12 @@ use crate::state::{Store, read};
 use bytesize::ByteSize;
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// Entries of the history that are shown; `--json` has all.
+const SHOWN: usize = 5;
 
 /// Arguments of `relay status`.
 #[derive(Debug, Args)]
@@ -39,6 +44,9 @@ struct Report {
     lag_bytes: Option<u64>,
     oldest_transaction: Option<Transaction>,
     snapshots: BTreeMap<String, ScanProgress>,
+    /// What the relay itself says, if it can be asked.
+    #[serde(flatten)]
+    live: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,12 +72,27 @@ impl Status {
     #[expect(clippy::print_stdout, reason = "the report is this command's data")]
     pub async fn execute(self) -> Result<()> {
         let config = Config::load(&self.config)?;
-        let Source::Cdc(source) = &config.source else {
-            return Err(Error::new(Kind::Config, "status knows sources that read the log, and this is another")
-                .at("file", self.config.display())
-                .remedy("for a polled outbox, `relay check` says whether all is well and the table says what is left"));
+        // Asked only where the relay lets itself be asked.
+        let live = match Client::of(&config, &self.config) {
+            Ok(client) => Some(client.status().await),
+            Err(_) => None,
         };
-        let report = report(&config, source).await?;
+        let Source::Cdc(source) = &config.source else {
+            let live = live.ok_or_else(|| {
+                Error::new(Kind::Config, "status knows sources that read the log, and relays with an admin port; this is neither")
+                    .at("file", self.config.display())
+                    .remedy("set admin.listen and admin.token; or `relay check` says whether all is well, and the table what is left")
+            })??;
+            if self.json {
+                println!("{live}");
+            } else {
+                println!("pipeline      {}", config.name);
+                generations(&live);
+            }
+            return Ok(());
+        };
+        let mut report = report(&config, source).await?;
+        report.live = live.and_then(Result::ok);
         if self.json {
             println!("{}", serde_json::json!(report));
             return Ok(());
@@ -92,10 +115,33 @@ impl Status {
         if let Some(oldest) = &report.oldest_transaction {
             println!("oldest writer {} for {} s", oldest.who, oldest.seconds);
         }
+        report.live.as_ref().inspect(|live| generations(live));
         for (table, scan) in &report.snapshots {
             println!("snapshot      {table}: {} rows{}", scan.rows, if scan.done { "" } else { ", going on" });
         }
         Ok(())
+    }
+}
+
+/// The active generation, and the newest of the history first.
+#[expect(clippy::print_stdout, reason = "the report is this command's data")]
+fn generations(live: &Value) {
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Some(all) = live.get("generations") else { return };
+    let number = |name: &str| all.pointer(&format!("/{name}/number")).and_then(Value::as_u64);
+    let stages: Vec<String> = (all.pointer("/active/stages").and_then(Value::as_array).into_iter().flatten())
+        .map(|stage| format!("{}@{:.12} ({})", text(stage, "name"), text(stage, "digest"), text(stage, "from")))
+        .collect();
+    println!("generation    {} since {}: {}", number("active").unwrap_or_default(), text(all, "since"), stages.join(", "));
+    if let Some(candidate) = number("candidate") {
+        println!("canary        {candidate} has {} lanes", all.get("lanes").and_then(Value::as_u64).unwrap_or_default());
+    }
+    if let Some(previous) = number("previous") {
+        println!("previous      {previous}, kept warm");
+    }
+    for entry in all.get("history").and_then(Value::as_array).into_iter().flatten().rev().take(SHOWN) {
+        let reason = entry.get("reason").and_then(Value::as_str).map(|reason| format!(": {reason}")).unwrap_or_default();
+        println!("history       {} {} by {}: {}{reason}", text(entry, "at"), text(entry, "way"), text(entry, "by"), text(entry, "outcome"));
     }
 }
 
@@ -121,6 +167,7 @@ async fn report(config: &Config, source: &CdcSource) -> Result<Report> {
         state: store.place(),
         oldest_transaction: oldest.map(|(seconds, who)| Transaction { seconds, who }),
         snapshots,
+        live: None,
         slot: slot.map(|slot| SlotReport {
             name: source.slot.clone(),
             confirmed: cdc::Lsn(slot.confirmed).to_string(),

@@ -173,6 +173,23 @@ pub struct Transform {
     pub limits: Limits,
 }
 
+impl Transform {
+    /// A component with these settings, everything else as by default.
+    #[must_use]
+    pub fn new(path: PathBuf, settings: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self {
+            name: String::new(),
+            path,
+            watch: false,
+            cases: None,
+            settings,
+            when: When::default(),
+            topics: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// A predicate decided in the host: every list that is given must contain the
 /// event's value, exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -113,16 +113,7 @@ mod tests {
     fn an_entry_is_all_that_stands_there() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x.wasm");
-        let config = crate::config::Transform {
-            name: "x".into(),
-            path: path.clone(),
-            watch: false,
-            cases: None,
-            settings: serde_json::Map::new(),
-            when: Default::default(),
-            topics: vec![],
-            limits: Default::default(),
-        };
+        let config = crate::config::Transform::new(path.clone(), serde_json::Map::new());
         let spec = StageSpec::new(&config, &["t".to_owned()]);
         let missing = entry(&spec, &path);
         std::fs::write(&path, "one").expect("writes");

@@ -3,7 +3,7 @@
 use super::broker::{Broker, Published};
 use super::scratch::{Database, SCHEMA};
 use super::service::Part;
-use crate::config::{Columns, Config, KafkaSink, Limits, OutboxSource, Sink, Source, Transform, When};
+use crate::config::{Columns, Config, KafkaSink, OutboxSource, Sink, Source, Transform};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::pipeline::{self, Options};
 use crate::shutdown::Shutdown;
@@ -148,16 +148,8 @@ fn source(stage: &Stage<'_>) -> OutboxSource {
 }
 
 fn transform(stage: &Stage<'_>, name: &str, settings: &serde_json::Value, topics: &[String]) -> Transform {
-    Transform {
-        watch: false,
-        cases: None,
-        name: name.to_owned(),
-        path: stage.components.join(name).with_extension("wasm"),
-        settings: settings.as_object().cloned().unwrap_or_default(),
-        when: When::default(),
-        topics: topics.to_vec(),
-        limits: Limits::default(),
-    }
+    let path = stage.components.join(name).with_extension("wasm");
+    Transform { topics: topics.to_vec(), ..Transform::new(path, settings.as_object().cloned().unwrap_or_default()) }
 }
 
 async fn outbox(stage: &Stage<'_>, prefix: &str) -> Result<()> {
