@@ -3,6 +3,7 @@
 use super::gates::{Gates, Novelty, Proposal};
 use super::history::{Entry, Finding, Gate, Outcome, Passage, Way, now};
 use super::record::{self, Record, StageRecord, Winner, winner};
+use super::request::{Choices, Denied, Module, Report, Request};
 use super::shadow::Demand;
 use super::start::find;
 use super::{Configured, Control, retire, show, stage_records};
@@ -13,76 +14,9 @@ use crate::metrics::SWAPS;
 use crate::modules::{Library, local};
 use crate::transform::{Chain, StageSpec, digest, read};
 use bytes::Bytes;
-use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-
-/// A component for one stage.
-pub struct Request {
-    /// The stage's name.
-    pub transform: String,
-    /// The component.
-    pub module: Module,
-    /// What its digest must be.
-    pub digest: Option<String>,
-    /// What else was said.
-    pub choices: Choices,
-}
-
-/// Where a new component is.
-pub enum Module {
-    /// Here.
-    Bytes(Bytes),
-    /// In the library, by its digest.
-    Kept(String),
-    /// At a registry, `oci://…@sha256:…`.
-    Remote(String),
-}
-
-/// What one may choose for one swap.
-#[derive(Clone, Debug, Default)]
-pub struct Choices {
-    /// Stop before the switch.
-    pub dry_run: bool,
-    /// The shadow may find other topics, keys and numbers of messages.
-    pub accept_changes: bool,
-    /// The shadow may find nothing that differs.
-    pub expect_same: bool,
-    /// Steps of the canary in the place of the configured ones.
-    pub canary: Option<Vec<f64>>,
-}
-
-/// What came of a request.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// In a word.
-    pub outcome: Outcome,
-    /// The new generation's number, if there is one.
-    pub generation: Option<u64>,
-    /// `name@digest` of its stages.
-    pub stages: Vec<String>,
-    /// Why it was refused.
-    pub reason: Option<String>,
-    /// What to do about it.
-    pub remedy: Option<String>,
-    /// What each gate said.
-    pub gates: Vec<Finding>,
-}
-
-/// Why a request was not looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum Denied {
-    /// Another change is under way.
-    #[error("{0}")]
-    Busy(&'static str),
-    /// There is no such transform.
-    #[error("there is no transform `{0}`")]
-    Unknown(String),
-    /// Something else.
-    #[error("{}", .0.line())]
-    Failed(#[from] Error),
-}
 
 /// A change that is being made.
 struct Change {

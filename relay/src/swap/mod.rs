@@ -10,14 +10,15 @@ mod change;
 mod gates;
 mod history;
 mod record;
+mod request;
 mod shadow;
 mod start;
 mod supervise;
 mod watch;
 mod workshop;
 
-pub use change::{Choices, Denied, Module, Report, Request};
 pub use history::{Entry, Finding, Gate, History, Outcome, Passage, Way};
+pub use request::{Choices, Denied, Module, Report, Request};
 pub use workshop::Workshop;
 
 use crate::config::{Config, Flow, Modules, Swap};

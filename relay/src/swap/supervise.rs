@@ -1,7 +1,7 @@
 //! After the switch: the canary's steps, the probation, and the way back.
 
 use super::history::{Entry, Outcome, Way, now};
-use super::{Control, named, retire, show};
+use super::{Control, LINGER, named, retire, show};
 use crate::config::LANES;
 use crate::error::{Error, Kind, Result};
 use crate::generation::{Generation, Plan, Probation};
@@ -24,6 +24,10 @@ impl Control {
             }
             if control.holds(&probation, &generation, control.config.probation).await {
                 control.prove(&generation).await;
+                // A lane in the middle of a batch may still find something.
+                if !control.holds(&probation, &generation, LINGER).await {
+                    tracing::warn!(generation = generation.number, "its probation was all but over");
+                }
             }
         });
         self.state().supervisor = Some(task.abort_handle());
@@ -42,25 +46,29 @@ impl Control {
 
     /// Gives a canary more lanes.
     async fn widen(self: &Arc<Self>, generation: &Arc<Generation>, lanes: usize) {
-        if lanes == LANES {
-            // What is remembered is active from here on, also after a kill.
-            let stages = self.stages_of(generation).await;
-            let gone = {
-                let mut state = self.state();
-                let before = std::mem::replace(&mut state.active, Arc::clone(generation));
-                let stages = std::mem::replace(&mut state.stages, stages);
-                state.candidate = None;
-                state.since = now();
-                state.history.conclude(generation.number, Outcome::Probation, None);
-                show(generation);
-                state.previous.replace((before, stages))
-            };
-            retire(gone.map(|(generation, _)| generation));
-            self.remember(true).await;
-        }
-        let plan = Plan { lanes, ..(*self.board.plan()).clone() };
-        tracing::info!(generation = generation.number, lanes, of = LANES, "the canary widens");
-        self.board.switch(plan);
+        let stages = self.stages_of(generation).await;
+        let gone = {
+            let mut state = self.state();
+            // Somebody may have rolled it back just now.
+            if !is(state.candidate.as_ref(), generation) {
+                return;
+            }
+            self.board.switch(Plan { lanes, ..(*self.board.plan()).clone() });
+            tracing::info!(generation = generation.number, lanes, of = LANES, "the canary widens");
+            if lanes < LANES {
+                return;
+            }
+            let before = std::mem::replace(&mut state.active, Arc::clone(generation));
+            let stages = std::mem::replace(&mut state.stages, stages);
+            state.candidate = None;
+            state.since = now();
+            state.history.conclude(generation.number, Outcome::Probation, None);
+            show(generation);
+            state.previous.replace((before, stages))
+        };
+        retire(gone.map(|(generation, _)| generation));
+        // What is remembered is active from here on, also after a kill.
+        self.remember(true).await;
     }
 
     /// It lasted.
@@ -82,7 +90,7 @@ impl Control {
     /// It is worse than the one before: back to that.
     async fn send_back(self: &Arc<Self>, generation: &Arc<Generation>, reason: String) {
         tracing::error!(generation = generation.number, made_by = generation.chain.provenance(), reason, "rolled back by itself");
-        if self.restore(Outcome::RolledBack, Some(reason)).is_some() {
+        if self.restore(Some(generation), reason).is_some() {
             metrics::counter!(SWAPS, "outcome" => Outcome::RolledBack.label()).increment(1);
         }
         // A bad file that was watched still lies there.
@@ -91,8 +99,13 @@ impl Control {
     }
 
     /// Puts the generation before in the place of the newest; that one's number.
-    pub(super) fn restore(&self, outcome: Outcome, reason: Option<String>) -> Option<u64> {
+    /// `expected` is what the newest must be, for two may want it gone at once.
+    fn restore(&self, expected: Option<&Arc<Generation>>, reason: String) -> Option<u64> {
         let mut state = self.state();
+        let newest = state.candidate.as_ref().unwrap_or(&state.active);
+        if expected.is_some_and(|expected| !Arc::ptr_eq(newest, expected)) {
+            return None;
+        }
         let gone = match state.candidate.take() {
             Some(candidate) => candidate,
             None => {
@@ -101,7 +114,7 @@ impl Control {
                 std::mem::replace(&mut state.active, before)
             }
         };
-        state.history.conclude(gone.number, outcome, reason);
+        state.history.conclude(gone.number, Outcome::RolledBack, Some(reason));
         state.since = now();
         show(&state.active);
         self.board.switch(Plan::steady(Arc::clone(&state.active), None));
@@ -117,7 +130,7 @@ impl Control {
     /// # Errors
     /// `SwapRefused` if none is kept.
     pub async fn rollback(self: &Arc<Self>, by: &str) -> Result<u64> {
-        let gone = self.restore(Outcome::RolledBack, Some(format!("by {by}"))).ok_or_else(|| {
+        let gone = self.restore(None, format!("by {by}")).ok_or_else(|| {
             Error::new(Kind::SwapRefused, "there is no generation to go back to: the one before the active is kept, and none before it")
                 .remedy(
                     "swap in the component of an earlier one by its digest: `relay swap NAME sha256:…`; `relay status` shows the history",
@@ -159,4 +172,8 @@ impl Control {
             state.stages = stages;
         }
     }
+}
+
+fn is(found: Option<&Arc<Generation>>, wanted: &Arc<Generation>) -> bool {
+    found.is_some_and(|found| Arc::ptr_eq(found, wanted))
 }

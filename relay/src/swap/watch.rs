@@ -1,7 +1,7 @@
 //! Changes of files: components that are watched.
 
-use super::change::{Choices, Module, Request};
 use super::history::Way;
+use super::request::{Choices, Denied, Module, Request};
 use super::{Configured, Control, Outcome};
 use crate::transform::{digest, read};
 use std::collections::HashMap;
@@ -101,11 +101,9 @@ impl Control {
                 }
                 tracing::info!(transform, file = %path.display(), "the watched file was swapped in");
             }
-            Err(denied) => {
-                // Tried again at the next look.
-                (known.settled, known.digest) = (None, None);
-                tracing::warn!(transform, "the watched file was not swapped in: {denied}");
-            }
+            // Tried again at the next look, until the other is done.
+            Err(Denied::Busy(_)) => (known.settled, known.digest) = (None, None),
+            Err(denied) => tracing::warn!(transform, "the watched file was not swapped in: {denied}"),
         }
     }
 }
