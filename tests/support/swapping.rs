@@ -41,10 +41,12 @@ impl Swapping {
 
     /// Writes `relay.toml`; the arguments are lines of `[swap]` and of the transform.
     pub fn configure(&self, swap: &str, transform: &str) {
+        // On a busy machine the shadow, at low priority, may stand still for a quarter of a second.
+        let limits = if transform.contains("limits") { "" } else { "limits = { event_deadline = \"5s\", batch_deadline = \"20s\" }\n" };
         let toml = format!(
             "name = \"{topic}\"\n[source]\nkind = \"outbox\"\nurl = \"{url}\"\n[sink]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\n\
              topic = \"{topic}\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"\n[modules]\ndirectory = \"modules\"\n[swap]\n{swap}\n\
-             [[transform]]\nname = \"c\"\npath = \"chameleon.wasm\"\n{transform}\n",
+             [[transform]]\nname = \"c\"\npath = \"chameleon.wasm\"\n{limits}{transform}\n",
             topic = self.topic,
             url = self.database.url,
             brokers = services::kafka().brokers,

@@ -69,11 +69,14 @@ impl Workers {
         let mut workers = Self { inboxes: Vec::new(), threads: Vec::new() };
         for n in 0..flow.workers() {
             let inbox = Arc::new(Inbox::default());
+            // What is read here counts as seen, and nothing after it.
+            let mut changes = board.follow();
+            let plan = Arc::clone(&changes.borrow_and_update());
             let worker = Worker {
                 inbox: Arc::clone(&inbox),
                 board: Arc::clone(board),
-                plan: board.plan(),
-                changes: board.follow(),
+                plan,
+                changes,
                 sink: Arc::clone(sink),
                 lanes: (0..LANES).map(|_| Lane::Idle).collect(),
                 batch_events: flow.batch_events,
@@ -252,10 +255,12 @@ impl Worker {
         let kept = events.clone();
         let mut produced = served.run(events);
         self.refuse_early(&mut produced);
-        probation.judge(produced.strain.fault);
         match produced.failure.take() {
             Some(failure) => self.appeal(lane, &tickets, produced, failure, kept, probation),
-            None => self.conclude(lane, &tickets, produced, generation),
+            None => {
+                probation.judge(produced.strain.fault);
+                self.conclude(lane, &tickets, produced, generation);
+            }
         }
     }
 
@@ -281,7 +286,9 @@ impl Worker {
     ) {
         let (new, old) = probation.generations();
         let Some(served) = self.lanes[lane].serve(old) else { return };
-        let second = served.run(events.split_off(index));
+        let mut second = served.run(events.split_off(index));
+        // What the sink refuses of both is the event's own failure.
+        self.refuse_early(&mut second);
         if second.failure.as_ref().is_some_and(|(first, _)| *first == 0) {
             return self.conclude(lane, tickets, Produced { failure: Some((index, error)), ..produced }, new);
         }

@@ -92,7 +92,10 @@ impl Control {
             let now = active.iter().find(|now| now.name == spec.name);
             let won = winner(&spec.name, &record::entry(spec, local), &record::shape(spec), &known);
             let path = match (won, now) {
-                (Winner::Stored(_), Some(now)) => now.path.clone(),
+                (Winner::Stored(_), Some(now)) => {
+                    *found = read(local).map(|bytes| digest(&bytes)).unwrap_or_default();
+                    now.path.clone()
+                }
                 _ => {
                     let bytes = Bytes::from(read(local).map_err(|e| e.at("transform", &spec.name))?);
                     *found = digest(&bytes);

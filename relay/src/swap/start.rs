@@ -93,7 +93,12 @@ impl Control {
         let (remembered, config) = (found.clone(), configured.clone());
         let load = move || -> Result<(Arc<Chain>, bool, Option<Arc<Chain>>)> {
             let (specs, stored) = resolve(&config, &remembered, library.as_ref().ok())?;
-            let same = |chain: &Chain| chain.stages().map(|(spec, _)| &spec.path).eq(specs.iter().map(|spec| &spec.path));
+            // By what is in the files now: they may have changed since this relay started.
+            let now = |spec: &StageSpec| read(&spec.path).map(|bytes| digest(&bytes)).unwrap_or_default();
+            let same = |chain: &Chain| {
+                let loaded = chain.stages().map(|(spec, found)| (spec.name.clone(), record::shape(spec), found.to_owned()));
+                loaded.eq(specs.iter().map(|spec| (spec.name.clone(), record::shape(spec), now(spec))))
+            };
             let chain = if same(&active.chain) { Arc::clone(&active.chain) } else { Chain::load(&specs, &flow)? };
             let previous = library.ok().filter(|_| remembered.probation).and_then(|l| revive(&config, &remembered.previous, &l, &flow));
             Ok((chain, stored, previous))
