@@ -25,9 +25,12 @@ fn fifty_kills_lose_and_reorder_nothing() {
     let args = ["run", "--name", &topic, "--source", &database.url, "--brokers", &services::kafka().brokers, "--topic", &topic];
     let writers = Writers::start(&database, 6, 30, usize::MAX, seed);
     let mut working = 0;
-    for _ in 0..KILLS {
+    for n in 0..KILLS {
         let relay = Relay::start(&args);
-        // From before it has connected to the middle of its work.
+        // From before it has connected to the middle of its work; every other one surely at work.
+        if n % 2 == 0 {
+            relay.await_log("reading the outbox");
+        }
         let life = Duration::from_millis(rng.random_range(5..400));
         let born = Instant::now();
         eventually("its last moment", PATIENCE, || born.elapsed() >= life);

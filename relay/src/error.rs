@@ -212,12 +212,18 @@ impl Error {
         self.kind
     }
 
-    /// Kind, sentence, first cause and coordinates on one line.
+    /// Kind, sentence, cause and coordinates on one line; not what the guest said.
     #[must_use]
     pub fn line(&self) -> String {
         let text = self.to_string();
         let text = text.split("\n  guest:").next().unwrap_or_default().split("\n  remedy:").next().unwrap_or_default();
         text.replace("\n  at:", ";").replace('\n', " ")
+    }
+
+    /// The guest's stack or message.
+    #[must_use]
+    pub fn said(&self) -> Option<&str> {
+        self.guest.as_deref()
     }
 
     /// What to do about it, where that is known.

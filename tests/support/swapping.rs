@@ -41,12 +41,10 @@ impl Swapping {
 
     /// Writes `relay.toml`; the arguments are lines of `[swap]` and of the transform.
     pub fn configure(&self, swap: &str, transform: &str) {
-        // On a busy machine the shadow, at low priority, may stand still for a quarter of a second.
-        let limits = if transform.contains("limits") { "" } else { "limits = { event_deadline = \"5s\", batch_deadline = \"20s\" }\n" };
         let toml = format!(
             "name = \"{topic}\"\n[source]\nkind = \"outbox\"\nurl = \"{url}\"\n[sink]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\n\
              topic = \"{topic}\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"\n[modules]\ndirectory = \"modules\"\n[swap]\n{swap}\n\
-             [[transform]]\nname = \"c\"\npath = \"chameleon.wasm\"\n{limits}{transform}\n",
+             [[transform]]\nname = \"c\"\npath = \"chameleon.wasm\"\n{transform}\n",
             topic = self.topic,
             url = self.database.url,
             brokers = services::kafka().brokers,
@@ -105,7 +103,15 @@ pub fn short_digest(path: &Path) -> String {
 pub struct Port(pub String);
 
 impl Port {
+    /// Of a relay that holds its pipeline, and may be swapped.
     pub fn of(relay: &Relay) -> Self {
+        let port = Self::listening(relay);
+        eventually("the relay is ready", PATIENCE, || port.request("GET", "/readyz", None, b"").0 == 200);
+        port
+    }
+
+    /// Of one that perhaps waits.
+    pub fn listening(relay: &Relay) -> Self {
         relay.await_log("serving /livez");
         let log = relay.log();
         let line = log.lines().find(|l| l.contains("serving /livez")).expect("the line").to_owned();

@@ -75,12 +75,16 @@ impl Client {
         self.send(request).await.map(|(_, answer)| answer)
     }
 
-    /// Asks for the generation before.
+    /// Asks for the generation before the one that is the newest now.
     ///
     /// # Errors
     /// `Admin` if nobody answers, or there is none.
     pub async fn rollback(&self) -> Result<Value> {
-        self.send(self.http.post(format!("{}/v1/rollback", self.address))).await.map(|(_, answer)| answer)
+        let status = self.status().await?;
+        let number = |name: &str| status.pointer(&format!("/generations/{name}/number")).and_then(Value::as_u64);
+        // By its number: asked twice, or by two, it goes once.
+        let newest = number("candidate").or_else(|| number("active")).unwrap_or_default();
+        self.send(self.http.post(format!("{}/v1/rollback?generation={newest}", self.address))).await.map(|(_, answer)| answer)
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<(reqwest::StatusCode, Value)> {

@@ -12,9 +12,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Semaphore;
 
 /// A client that takes longer to send a component is cut off: 64 MiB take a
 /// minute at 9 Mbit/s.
@@ -30,6 +31,8 @@ const BY_LENGTH: usize = 100;
 struct Shared {
     control: Arc<Control>,
     readiness: Readiness,
+    /// One component at a time is held in memory.
+    uploads: Arc<Semaphore>,
 }
 
 pub(super) fn routes(control: Arc<Control>, readiness: Readiness, token: Option<String>) -> Router {
@@ -39,7 +42,7 @@ pub(super) fn routes(control: Arc<Control>, readiness: Readiness, token: Option<
         .route("/transforms/{name}", post(swap))
         .route("/rollback", post(rollback))
         .layer(from_fn_with_state(token, authorise))
-        .with_state(Shared { control, readiness })
+        .with_state(Shared { control, readiness, uploads: Arc::new(Semaphore::new(1)) })
 }
 
 /// Before anything of the body is read.
@@ -53,12 +56,22 @@ async fn authorise(State(token): State<Arc<Option<String>>>, request: Request, n
     match given {
         Some(given) if bool::from(given.as_bytes().ct_eq(token.as_bytes())) => next.run(request).await,
         _ => {
-            tracing::warn!(path = request.uri().path(), "a request to the admin port without the right token");
+            warn_of_strangers();
             let error = Error::new(Kind::Admin, "the admin token is missing or wrong").remedy("send `Authorization: Bearer <token>`");
             let mut response = refusal(StatusCode::UNAUTHORIZED, &error);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
             response
         }
+    }
+}
+
+/// Said once a second at most: strangers must not fill the log.
+fn warn_of_strangers() {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+        *last = Some(Instant::now());
+        tracing::warn!("requests to the admin port without the right token");
     }
 }
 
@@ -98,7 +111,11 @@ async fn swap(
     if !shared.control.has(&transform) {
         return denied(&Denied::Unknown(transform));
     }
-    let module = match module(&shared.control, said.reference, body).await {
+    let Ok(_upload) = shared.uploads.try_acquire() else {
+        return denied(&Denied::Busy("another component is being sent; try again when it is done"));
+    };
+    let control = Arc::clone(&shared.control);
+    let module = match module(&control, said.reference, body).await {
         Ok(module) => module,
         Err((status, error)) => return refusal(status, &error),
     };
@@ -115,7 +132,7 @@ async fn swap(
     let request = Swap { transform, module, digest: said.digest, choices };
     let by = by(&headers);
     // A client that goes away does not stop a swap half way.
-    let done = tokio::spawn(async move { shared.control.swap(request, &by).await }).await;
+    let done = tokio::spawn(async move { control.swap(request, &by).await }).await;
     match done {
         Ok(Ok(report)) => {
             let status = if report.outcome == Outcome::Refused { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -152,10 +169,17 @@ async fn module(control: &Control, reference: Option<String>, body: Body) -> Res
     }
 }
 
-async fn rollback(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+/// Which generation is to go; whichever is the newest, where it is not said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gone {
+    generation: Option<u64>,
+}
+
+async fn rollback(State(shared): State<Shared>, Query(wanted): Query<Gone>, headers: HeaderMap) -> Response {
     let by = by(&headers);
     let done = tokio::spawn(async move {
-        let gone = shared.control.rollback(&by).await?;
+        let gone = shared.control.rollback(wanted.generation, &by).await?;
         Ok::<_, Error>(json!({ "gone": gone, "generations": shared.control.view() }))
     });
     match done.await {

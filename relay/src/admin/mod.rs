@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 /// A client that takes longer to send its request's head is cut off.
 const HEAD: Duration = Duration::from_secs(10);
@@ -57,11 +58,11 @@ struct Shared {
     metrics: PrometheusHandle,
 }
 
-/// Listens and serves until the process ends.
+/// Listens; the task serves until it is ended.
 ///
 /// # Errors
 /// `Config` if the address cannot be had.
-pub async fn serve(address: SocketAddr, readiness: Readiness, control: Arc<Control>, token: Option<String>) -> Result<()> {
+pub async fn serve(address: SocketAddr, readiness: Readiness, control: Arc<Control>, token: Option<String>) -> Result<JoinHandle<()>> {
     let at = |e: crate::error::Error| e.at("field", "admin.listen").at("address", address).remedy("choose a free address of this machine");
     let metrics = PrometheusBuilder::new().install_recorder().or_kind(Kind::Internal, "cannot install the metrics")?;
     crate::metrics::describe();
@@ -82,8 +83,7 @@ pub async fn serve(address: SocketAddr, readiness: Readiness, control: Arc<Contr
         .route("/metrics", get(async |State(shared): State<Shared>| shared.metrics.render()))
         .with_state(Shared { readiness: readiness.clone(), metrics })
         .nest("/v1", generations::routes(control, readiness, token));
-    tokio::spawn(accept(listener, routes));
-    Ok(())
+    Ok(tokio::spawn(accept(listener, routes)))
 }
 
 /// Serves each connection in a task of its own.

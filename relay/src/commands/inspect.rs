@@ -117,7 +117,9 @@ fn describe(path: &Path, digest: &str, bytes: usize, anatomy: &Anatomy, verdict:
     }
     let verdict = match &verdict.error {
         None => format!("a transform; an instance has {} bytes of memory", verdict.memory),
-        Some(error) if error.kind() == Kind::SettingsRefused => format!("a transform; {}", error.what()),
+        Some(error) if error.kind() == Kind::SettingsRefused => {
+            format!("a transform; {}: {}", error.what(), error.said().unwrap_or_default())
+        }
         Some(error) => format!("refused: {}", error.what()),
     };
     let _ = writeln!(out, "  {:<10}{verdict}", "verdict");

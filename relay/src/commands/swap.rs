@@ -111,9 +111,9 @@ impl Swap {
         }
         let text = |name: &str| report.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         if text("outcome") == "refused" {
-            return Err(
-                Error::new(Kind::SwapRefused, format!("refused, the old generation goes on: {}", text("reason"))).remedy(text("remedy"))
-            );
+            let refused = Error::new(Kind::SwapRefused, format!("refused, the old generation goes on: {}", text("reason")));
+            let guest = report.get("guest").and_then(Value::as_str);
+            return Err(guest.into_iter().fold(refused.remedy(text("remedy")), Error::guest));
         }
         Ok(())
     }

@@ -130,8 +130,8 @@ pub fn check_canary(steps: &[f64]) -> Result<()> {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Modules {
-    /// Directory, relative to the configuration file;
-    /// `$XDG_DATA_HOME/relay/modules/<name>` where left out.
+    /// Directory, relative to the configuration file, `$XDG_DATA_HOME/relay/modules`
+    /// where left out; each pipeline has one of its own under it.
     pub directory: Option<PathBuf>,
     /// What all modules there may take; the ones not used for longest go first,
     /// and those of the active and the previous generation never.

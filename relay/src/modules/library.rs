@@ -30,7 +30,9 @@ impl Library {
     pub fn find(config: &Modules, pipeline: &str) -> Result<Self> {
         let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
         let data = || std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or_else(home).filter(|path| path.is_absolute());
-        let directory = config.directory.clone().or_else(|| Some(data()?.join("relay").join("modules").join(pipeline)));
+        // Of the pipeline's own: what another one needs is not known here.
+        let directory = config.directory.clone().or_else(|| Some(data()?.join("relay").join("modules")));
+        let directory = directory.map(|directory| directory.join(pipeline));
         let directory = directory.ok_or_else(|| {
             Error::new(Kind::Config, "there is no place for modules: neither XDG_DATA_HOME nor HOME is set")
                 .at("field", "modules.directory")

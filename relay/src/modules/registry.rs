@@ -4,6 +4,7 @@
 use super::Library;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::transform::digest;
+use futures_util::StreamExt as _;
 use oci_client::client::{Client, ClientConfig, ClientProtocol};
 use oci_client::manifest::{OciDescriptor, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
@@ -14,6 +15,9 @@ use std::time::Duration;
 /// Media types of a component's layer: the layout's, and the one that tools used
 /// before it.
 const LAYERS: &[&str] = &["application/wasm", "application/vnd.wasm.content.layer.v1+wasm"];
+
+/// All of a component has to be here by then: 64 MiB at 2 Mbit/s.
+const TRANSFER: Duration = Duration::from_secs(300);
 
 /// A registry that is silent for so long is away.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +35,8 @@ pub(super) async fn fetch(text: &str, library: &Library, limit: u64) -> Result<P
     if let Some(path) = library.of_manifest(&manifest) {
         return Ok(path);
     }
-    let bytes = download(&reference, limit).await?;
+    let slow = || Error::new(Kind::Component, format!("the registry did not give the component within {TRANSFER:?}"));
+    let bytes = tokio::time::timeout(TRANSFER, download(&reference, limit)).await.unwrap_or_else(|_| Err(slow()))?;
     tracing::info!(reference = text, bytes = bytes.len(), "component fetched");
     let library = library.clone();
     let kept = tokio::task::spawn_blocking(move || library.name_manifest(&manifest, &bytes)).await;
@@ -59,8 +64,14 @@ async fn download(reference: &Reference, limit: u64) -> Result<Vec<u8>> {
         return Err(Error::new(Kind::Component, format!("the component has {} bytes, the limit is {limit}", layer.size))
             .remedy("raise swap.max_component, or make the component smaller"));
     }
+    let mut blob = client.pull_blob_stream(reference, layer).await.map_err(|e| failed("the registry does not give the component", e))?;
     let mut bytes = Vec::new();
-    client.pull_blob(reference, layer, &mut bytes).await.map_err(|e| failed("the registry does not give the component", e))?;
+    while let Some(piece) = blob.stream.next().await {
+        bytes.extend_from_slice(&piece.map_err(|e| failed("the registry does not give the component", e.into()))?);
+        if bytes.len() as u64 > limit {
+            return Err(Error::new(Kind::Component, format!("the registry sends more than the {} bytes that it says", layer.size)));
+        }
+    }
     let found = digest(&bytes);
     if layer.digest.strip_prefix("sha256:") != Some(&*found) {
         return Err(Error::new(Kind::Component, format!("the registry sent sha256:{found} for {}", layer.digest)).at("registry", registry));

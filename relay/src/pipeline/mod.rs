@@ -21,7 +21,7 @@ use crate::sink::kafka::Kafka;
 use crate::sink::{Lines, Sink};
 use crate::source::{Intake, file};
 use crate::state::Store;
-use crate::swap::{Configured, Control, Reread};
+use crate::swap::{Configured, Control, Owned, Reread};
 use crate::transform::StageSpec;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use reload::reload;
@@ -135,19 +135,21 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
         readiness: Readiness::default(),
         identity: OnceLock::new(),
     };
+    let mut background = Vec::new();
     if let Some(address) = config.admin.listen {
-        admin::serve(address, pipeline.readiness.clone(), Arc::clone(&control), token).await?;
+        let port = admin::serve(address, pipeline.readiness.clone(), Arc::clone(&control), token).await?;
+        background.push(Background(port));
     }
-    let _watch = Background(tokio::spawn(Arc::clone(&control).watch()));
-    let _reload = match &pipeline.options.reread {
-        Some(reread) => Some(Background(tokio::spawn(reload(control, reload::hangups()?, config.clone(), Arc::clone(reread))))),
-        None => None,
-    };
+    background.push(Background(tokio::spawn(Arc::clone(&control).watch())));
+    if let Some(reread) = &pipeline.options.reread {
+        background.push(Background(tokio::spawn(reload(control, reload::hangups()?, config.clone(), Arc::clone(reread)))));
+    }
     let result = match &config.source {
         Source::File(_) => pipeline.file().await,
         Source::Outbox(source) => pipeline.outbox(source).await,
         Source::Cdc(source) => pipeline.cdc(source).await,
     };
+    drop(background);
     pipeline.reporter.finish();
     result.map(|()| pipeline.reporter.summary())
 }
@@ -166,6 +168,8 @@ struct Session {
     ledger: Arc<Ledger>,
     sink: Arc<dyn Sink>,
     workers: Workers,
+    /// Until the session ends, swaps are possible.
+    owned: Owned,
 }
 
 impl Pipeline<'_> {
@@ -185,9 +189,9 @@ impl Pipeline<'_> {
         .await
         .map_err(|e| Error::new(Kind::Internal, "opening the sink failed").cause(e))??;
         let sink = (self.wrap)(sink);
-        self.control.recall().await?;
+        let owned = self.control.recall().await?;
         let workers = Workers::start(&self.config.flow, self.control.board(), &sink)?;
-        Ok(Session { ledger, sink, workers })
+        Ok(Session { ledger, sink, workers, owned })
     }
 
     async fn file(&self) -> Result<()> {
@@ -299,7 +303,8 @@ impl Pipeline<'_> {
 impl Session {
     /// Ends workers and sink and returns the session's failure, if it has one.
     async fn finish(self, reporter: &Reporter) -> Result<()> {
-        let Session { ledger, sink, workers } = self;
+        let Session { ledger, sink, workers, owned } = self;
+        drop(owned);
         // Joining threads blocks. The order matters: nobody may publish behind
         // what is given up.
         let ended = tokio::task::spawn_blocking(move || {

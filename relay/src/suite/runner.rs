@@ -173,13 +173,14 @@ fn execute(bench: &mut Workbench, case: &Case, report: &mut CaseReport) -> Resul
         }
         (Ok(()), _) => {}
         (Err(error), Demand::Refused(text)) if error.kind() == Kind::SettingsRefused => {
-            if !error.what().contains(text.as_str()) {
-                report.problems.push(Problem::Settings(format!("expected an error with `{text}`, got: {}", error.what())));
+            let said = error.said().unwrap_or_default();
+            if !said.contains(text.as_str()) {
+                report.problems.push(Problem::Settings(format!("expected an error with `{text}`, got: {said}")));
             }
             return Ok(());
         }
         (Err(error), _) if error.kind() == Kind::SettingsRefused => {
-            report.problems.push(Problem::Settings(error.what().to_owned()));
+            report.problems.push(Problem::Settings(format!("{}: {}", error.what(), error.said().unwrap_or_default())));
             return Ok(());
         }
         (Err(error), _) => return Err(error),

@@ -2,16 +2,17 @@
 
 use super::gates::{Gates, Novelty, Proposal};
 use super::history::{Entry, Finding, Gate, Outcome, Passage, Way, now};
-use super::record::{self, Record, StageRecord, Winner, winner};
+use super::record::{self, StageRecord, Winner, winner};
 use super::request::{Choices, Denied, Module, Report, Request};
 use super::shadow::Demand;
 use super::start::find;
 use super::{Configured, Control, retire, show, stage_records};
 use crate::config::{Config, LANES};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::generation::{Generation, Plan, Probation};
 use crate::metrics::SWAPS;
 use crate::modules::{Library, local};
+use crate::suite::on_lane_stack;
 use crate::transform::{Chain, StageSpec, digest, read};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,14 @@ struct Change {
     gates: Vec<Finding>,
 }
 
+/// Characters of a guest's own words in an answer.
+const GUEST: usize = 4096;
+
 const UNDER_WAY: &str = "another swap is under way; try again when it is done";
+/// What a relay says that waits for the pipeline's lock or its database.
+pub(super) const NOT_OURS: &str = "this relay does not hold the pipeline now; ask the one that does, or try again when it is ready";
+const ON_TRIAL: &str =
+    "the active generation is on probation; a canary beside it would end that: wait, roll it back, or swap without a canary";
 const CANARY: &str = "a canary is under way; wait until it has all lanes, or roll it back";
 
 impl Control {
@@ -76,15 +84,7 @@ impl Control {
         let _turn = self.turn.lock().await;
         find(&mut configured, config).await?;
         let mut change = self.begin(Way::Reload, by, Choices { accept_changes: true, ..Choices::default() })?;
-        let known = Record {
-            revision: 0,
-            generation: 0,
-            newest: 0,
-            stages: self.state().stages.clone(),
-            since: String::new(),
-            probation: false,
-            previous: Vec::new(),
-        };
+        let known = self.state().stages.clone();
         let active = std::mem::take(&mut change.specs);
         for written in &mut configured {
             let Configured { spec, local, cases, digest: found, .. } = written;
@@ -116,9 +116,16 @@ impl Control {
         if let Some(steps) = &choices.canary {
             crate::config::check_canary(steps)?;
         }
+        if !self.owns() {
+            return Err(Denied::Busy(NOT_OURS));
+        }
         let state = self.state();
         if state.candidate.is_some() {
             return Err(Denied::Busy(CANARY));
+        }
+        let steps = choices.canary.as_ref().unwrap_or(&self.config.canary);
+        if !steps.is_empty() && self.board.plan().probation.is_some() {
+            return Err(Denied::Busy(ON_TRIAL));
         }
         let base = Arc::clone(&state.active);
         let specs = base.chain.stages().map(|(spec, _)| spec.clone()).collect();
@@ -136,7 +143,7 @@ impl Control {
     }
 
     async fn make(self: &Arc<Self>, mut change: Change) -> Result<Report, Denied> {
-        let (config, flow, library) = (self.config.clone(), self.flow.clone(), self.library()?);
+        let library = self.library()?;
         let demand = Demand { accept_changes: change.choices.accept_changes, expect_same: change.choices.expect_same };
         let fresh: Vec<usize> = change.novelties.iter().map(|n| n.stage).collect();
         let proposal = Proposal {
@@ -146,16 +153,7 @@ impl Control {
             sample: self.board.recent.batches(),
             demand,
         };
-        let base = Arc::clone(&change.base);
-        let looked = self.workshop.run(move || {
-            let mut proposal = proposal;
-            // The file of another stage may be another by now.
-            pin(&base, &mut proposal.specs, &fresh, &library)?;
-            let mut gates = Gates::new(&config, &flow, &library);
-            let chain = gates.examine(proposal);
-            Ok((gates.findings, chain))
-        });
-        let (findings, chain) = looked.await?;
+        let (findings, chain) = self.examine(&change.base, proposal, fresh, library).await?;
         change.gates = findings;
         let chain = match chain {
             Ok(chain) => chain,
@@ -173,6 +171,34 @@ impl Control {
         self.switch(change, chain).await
     }
 
+    /// All gates; the inner error is that of one that is shut.
+    async fn examine(
+        &self,
+        base: &Arc<Generation>,
+        mut proposal: Proposal,
+        fresh: Vec<usize>,
+        library: Library,
+    ) -> Result<(Vec<Finding>, Result<Arc<Chain>>)> {
+        let mut gates = Gates::new(self.config.clone(), self.flow.clone(), library.clone());
+        let base = Arc::clone(base);
+        let compiling = move || {
+            // The file of another stage may be another by now.
+            pin(&base, &mut proposal.specs, &fresh, &library)?;
+            let compiled = gates.compile(&mut proposal);
+            Ok((gates, proposal, compiled))
+        };
+        let (mut gates, proposal, compiled) = self.workshop.run(compiling).await?;
+        let compiled = match compiled {
+            Ok(compiled) => compiled,
+            Err(error) => return Ok((gates.findings, Err(error))),
+        };
+        let trying = tokio::task::spawn_blocking(move || {
+            let chain = on_lane_stack(|| gates.try_out(&proposal, compiled))?;
+            Ok((gates.findings, chain))
+        });
+        trying.await.or_kind(Kind::Internal, "trying the new generation failed")?
+    }
+
     /// Every gate is open.
     async fn switch(self: &Arc<Self>, mut change: Change, chain: Arc<Chain>) -> Result<Report, Denied> {
         let generation = {
@@ -187,25 +213,17 @@ impl Control {
         let canary = steps.len() > 1;
         let watched = canary || !self.config.probation.is_zero();
         let stages = self.records(&generation, &change.configured).await;
+        // Nobody else may remember the old generation behind this.
+        let _writing = self.writing.lock().await;
+        if !self.owns() {
+            return Err(Denied::Busy(NOT_OURS));
+        }
         if !canary {
-            let record = {
-                let mut state = self.state();
-                state.revision += 1;
-                let previous = state.stages.clone();
-                Record {
-                    revision: state.revision,
-                    generation: generation.number,
-                    newest: generation.number,
-                    stages: stages.clone(),
-                    since: now(),
-                    probation: watched,
-                    previous,
-                }
-            };
+            let record = self.record_of(&generation, &stages, watched);
             // Before the lanes: after a kill, what was remembered is what is active.
             if let Err(error) = self.put(record::ACTIVE, &record).await {
                 change.gates.push(Finding { gate: Gate::Remember, passage: Passage::Refused, detail: error.line(), millis: 0 });
-                self.remember(false).await;
+                self.write().await;
                 return Ok(self.refuse(change, &error).await);
             }
         }
@@ -219,7 +237,7 @@ impl Control {
         let lanes = steps.remove(0);
         let probation = watched.then(|| Probation::new(Arc::clone(&generation), Arc::clone(&change.base), self.config.tolerate.clone()));
         if !self.hand_over(&change, &generation, stages, lanes, probation.clone()) {
-            self.remember(false).await;
+            self.write().await;
             return Err(Denied::Busy("the active generation was rolled back meanwhile; try again"));
         }
         let report = self.report(&change, &chain, outcome, Some(generation.number), None);
@@ -255,7 +273,7 @@ impl Control {
             task.abort();
         }
         let base = Arc::clone(&change.base);
-        if state.history.entries().next_back().is_some_and(|entry| entry.outcome == Outcome::Probation) {
+        if self.board.plan().probation.is_some() {
             state.history.conclude(base.number, Outcome::Superseded, None);
         }
         state.configured.clone_from(&change.configured);
@@ -281,6 +299,7 @@ impl Control {
             stages,
             reason: Some(error.line()),
             remedy: error.advice().map(str::to_owned),
+            guest: error.said().map(|said| said.chars().take(GUEST).collect()),
             gates: change.gates.clone(),
         };
         let gate = change.gates.last().map(|finding| finding.gate.to_string());
@@ -291,7 +310,7 @@ impl Control {
 
     fn report(&self, change: &Change, chain: &Chain, outcome: Outcome, generation: Option<u64>, reason: Option<String>) -> Report {
         let stages = chain.stages().map(|(spec, digest)| format!("{}@{}", spec.name, &digest[..12])).collect();
-        Report { outcome, generation, stages, reason, remedy: None, gates: change.gates.clone() }
+        Report { outcome, generation, stages, reason, remedy: None, guest: None, gates: change.gates.clone() }
     }
 
     async fn note(&self, change: &Change, report: &Report) {
@@ -317,7 +336,7 @@ impl Control {
 
     async fn records(&self, generation: &Arc<Generation>, configured: &[Configured]) -> Vec<StageRecord> {
         let (generation, configured) = (Arc::clone(generation), configured.to_vec());
-        let read = tokio::task::spawn_blocking(move || stage_records(&generation, &configured)).await;
+        let read = tokio::task::spawn_blocking(move || stage_records(&generation.chain, &configured)).await;
         read.unwrap_or_default()
     }
 }

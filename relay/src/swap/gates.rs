@@ -9,7 +9,7 @@ use crate::modules::Library;
 use crate::suite::{Case, Suite, find};
 use crate::transform::{Chain, StageSpec, check_contract, digest};
 use bytes::Bytes;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,22 +39,31 @@ pub struct Novelty {
     pub cases: Option<PathBuf>,
 }
 
-/// Looks at one proposal; keeps what each gate said.
-pub struct Gates<'a> {
-    config: &'a Swap,
-    flow: &'a Flow,
-    library: &'a Library,
+/// Looks at one proposal; keeps what each gate said. In two halves: compiling is
+/// done at low priority, but a guest runs at that of the lanes, for its deadlines are
+/// of the clock on the wall, and a thread that is starved would miss them.
+pub struct Gates {
+    config: Swap,
+    flow: Flow,
+    library: Library,
     /// So far.
     pub findings: Vec<Finding>,
+}
+
+/// What is compiled, and not tried yet.
+pub struct Compiled {
+    chain: Arc<Chain>,
+    /// Of each novelty that has cases.
+    suites: Vec<Option<(PathBuf, Result<Suite>)>>,
 }
 
 /// What an open gate says; `None` where there was nothing to look at.
 type Word = Option<String>;
 
-impl<'a> Gates<'a> {
+impl Gates {
     /// Before the first gate.
     #[must_use]
-    pub fn new(config: &'a Swap, flow: &'a Flow, library: &'a Library) -> Self {
+    pub fn new(config: Swap, flow: Flow, library: Library) -> Self {
         Self { config, flow, library, findings: Vec::new() }
     }
 
@@ -72,27 +81,39 @@ impl<'a> Gates<'a> {
         looked.map(|(value, _)| value)
     }
 
-    /// Passes all, up to the first that is shut. Blocks for as long as compiling takes.
+    /// The first half, up to the first gate that is shut. Blocks for as long as
+    /// compiling takes.
     ///
     /// # Errors
     /// That gate's.
-    pub fn examine(&mut self, mut proposal: Proposal) -> Result<Arc<Chain>> {
-        let (config, flow, library) = (self.config, self.flow, self.library);
+    pub fn compile(&mut self, proposal: &mut Proposal) -> Result<Compiled> {
+        let (library, flow, limit) = (self.library.clone(), self.flow.clone(), self.config.max_component.as_u64());
         for novelty in &proposal.novelties {
             self.pass(Gate::Digest, || same_digest(novelty))?;
-            self.pass(Gate::Size, || fits(novelty, config.max_component.as_u64()))?;
+            self.pass(Gate::Size, || fits(novelty, limit))?;
             self.pass(Gate::Imports, || check_contract(&novelty.bytes).map(|()| ((), Some("imports only the host's log".to_owned()))))?;
             let path = self.pass(Gate::Keep, || library.put(&novelty.bytes).map(|path| (path, Some(digest(&novelty.bytes)))))?;
             proposal.specs[novelty.stage].path = path;
         }
         let specs = &proposal.specs;
-        let chain = self.pass(Gate::Compile, || Chain::compile(specs, flow).map(|c| (c, Some(format!("{} stages", specs.len())))))?;
+        let chain = self.pass(Gate::Compile, || Chain::compile(specs, &flow).map(|c| (c, Some(format!("{} stages", specs.len())))))?;
+        let suite = |n: &Novelty| n.cases.clone().map(|place| (place.clone(), golden(&specs[n.stage], &place)));
+        Ok(Compiled { chain, suites: proposal.novelties.iter().map(suite).collect() })
+    }
+
+    /// The second half. Needs the stack of a lane.
+    ///
+    /// # Errors
+    /// That of the gate that is shut.
+    pub fn try_out(&mut self, proposal: &Proposal, compiled: Compiled) -> Result<Arc<Chain>> {
+        let Compiled { chain, suites } = compiled;
         self.pass(Gate::Trial, || chain.trial().map(|()| ((), Some("created with its settings".to_owned()))))?;
-        for Novelty { stage, cases, .. } in &proposal.novelties {
-            self.pass(Gate::Cases, || cases.as_ref().map_or(Ok(((), None)), |cases| golden(&specs[*stage], cases)))?;
+        for suite in suites {
+            self.pass(Gate::Cases, || suite.map_or(Ok(((), None)), |(place, suite)| pass_cases(&suite?, &place)))?;
         }
-        let Proposal { old, sample, demand, .. } = &proposal;
-        self.pass(Gate::Shadow, || match shadow(old, &chain, sample, config.shadow, *demand, &config.tolerate) {
+        let Proposal { old, sample, demand, .. } = proposal;
+        let (policy, tolerate) = (self.config.shadow, self.config.tolerate.clone());
+        self.pass(Gate::Shadow, || match shadow(old, &chain, sample, policy, *demand, &tolerate) {
             _ if sample.is_empty() => Ok(((), None)),
             Ok(text) => Ok(((), Some(text))),
             Err(text) => Err(Error::new(Kind::SwapRefused, text).remedy(
@@ -122,9 +143,12 @@ fn fits(novelty: &Novelty, limit: u64) -> Result<((), Word)> {
 }
 
 /// The module's own cases, on the engine that production has.
-fn golden(spec: &StageSpec, place: &std::path::Path) -> Result<((), Word)> {
+fn golden(spec: &StageSpec, place: &Path) -> Result<Suite> {
     let cases = find(place)?.iter().map(|file| Case::load(file)).collect::<Result<Vec<_>>>()?;
-    let suite = Suite::unmetered(&spec.path, cases)?;
+    Suite::unmetered(&spec.path, cases)
+}
+
+fn pass_cases(suite: &Suite, place: &Path) -> Result<((), Word)> {
     let mut failed = Vec::new();
     for case in suite.cases() {
         let report = suite.run(case).or_kind(Kind::SwapRefused, format!("the case `{}` cannot be run", case.name))?;

@@ -19,6 +19,7 @@ mod workshop;
 
 pub use history::{Entry, Finding, Gate, History, Outcome, Passage, Way};
 pub use request::{Choices, Denied, Module, Report, Request};
+pub use start::Owned;
 pub use workshop::Workshop;
 
 use crate::config::{Config, Flow, Modules, Swap};
@@ -27,11 +28,13 @@ use crate::generation::{Board, Generation, Totals};
 use crate::metrics::GENERATION;
 use crate::modules::Library;
 use crate::state::Store;
-use crate::transform::StageSpec;
-use record::{Record, StageRecord};
+use crate::transform::{Chain, StageSpec};
+use history::now;
+use record::{PreviousRecord, Record, StageRecord};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -71,6 +74,12 @@ pub struct Control {
     store: Option<Arc<Store>>,
     /// Whether the store is there.
     made: tokio::sync::OnceCell<()>,
+    /// Whether this relay holds the pipeline; set by [`Control::recall`].
+    owned: AtomicBool,
+    /// This process, in records.
+    writer: String,
+    /// One record at a time is made and written.
+    writing: tokio::sync::Mutex<()>,
     workshop: Workshop,
     /// One change at a time.
     turn: tokio::sync::Mutex<()>,
@@ -179,22 +188,54 @@ impl Control {
         }
     }
 
-    /// What is to be remembered of the state as it is.
-    fn record(state: &mut State, probation: bool) -> Record {
+    /// Whether this relay holds the pipeline. Without a state nobody else can.
+    fn owns(&self) -> bool {
+        self.store.is_none() || self.owned.load(Ordering::Acquire)
+    }
+
+    /// What is to be remembered of a generation that is to replace the active one.
+    fn record_of(&self, generation: &Generation, stages: &[StageRecord], probation: bool) -> Record {
+        let mut state = self.state();
         state.revision += 1;
+        let previous = PreviousRecord { generation: state.active.number, stages: state.stages.clone() };
         Record {
             revision: state.revision,
+            writer: self.writer.clone(),
+            generation: generation.number,
+            newest: state.newest,
+            stages: stages.to_vec(),
+            since: now(),
+            probation,
+            previous: Some(previous),
+        }
+    }
+
+    /// What is to be remembered of the state as it is; and the components in use.
+    fn record(&self) -> (Record, HashSet<String>) {
+        let plan = self.board.plan();
+        let mut state = self.state();
+        state.revision += 1;
+        let probation = state.candidate.is_none() && plan.probation.as_ref().is_some_and(|p| !p.is_condemned());
+        let previous = state.previous.as_ref();
+        let previous = previous.map(|(old, stages)| PreviousRecord { generation: old.number, stages: stages.clone() });
+        let used = [Some(&state.active), state.previous.as_ref().map(|(old, _)| old), state.candidate.as_ref()];
+        let digests = used.into_iter().flatten().flat_map(|g| g.chain.stages().map(|(_, digest)| digest.to_owned())).collect();
+        let record = Record {
+            revision: state.revision,
+            writer: self.writer.clone(),
             generation: state.active.number,
             newest: state.newest,
             stages: state.stages.clone(),
             since: state.since.clone(),
             probation,
-            previous: state.previous.as_ref().map(|(_, stages)| stages.clone()).unwrap_or_default(),
-        }
+            previous,
+        };
+        (record, digests)
     }
 
     async fn put(&self, key: &str, value: &impl Serialize) -> Result<()> {
-        let Some(store) = &self.store else { return Ok(()) };
+        // What another relay has remembered since must stay.
+        let Some(store) = self.store.as_ref().filter(|_| self.owns()) else { return Ok(()) };
         let put = async {
             // Makes the topic.
             self.made.get_or_try_init(async || store.load().await.map(drop)).await?;
@@ -208,23 +249,27 @@ impl Control {
 
     /// Remembers what is active, and the history; a failure is only said, for the
     /// change is made.
-    async fn remember(&self, probation: bool) {
-        let (record, history, keep) = {
-            let mut state = self.state();
-            let record = Self::record(&mut state, probation);
-            let keep: HashSet<String> = record.stages.iter().chain(&record.previous).map(|stage| stage.digest.clone()).collect();
-            (record, state.history.clone(), keep)
-        };
+    async fn remember(&self) {
+        let _writing = self.writing.lock().await;
+        self.write().await;
+    }
+
+    /// As [`Control::remember`], for whoever holds the pen.
+    async fn write(&self) {
+        let (record, used) = self.record();
+        let history = self.state().history.clone();
         for put in [self.put(record::ACTIVE, &record).await, self.put(record::HISTORY, &history).await] {
             if let Err(error) = put {
                 tracing::warn!("{error}");
             }
         }
-        let Ok(library) = self.library() else { return };
-        match tokio::task::spawn_blocking(move || library.collect(&keep)).await {
-            Ok(Ok(0)) | Err(_) => {}
-            Ok(Ok(gone)) => tracing::info!(modules = gone, "modules not used for longest were removed, by modules.max_bytes"),
-            Ok(Err(error)) => tracing::warn!("{error}"),
+        // A swap under way keeps a component that nobody uses yet.
+        if let (Ok(_turn), Ok(library)) = (self.turn.try_lock(), self.library()) {
+            match tokio::task::spawn_blocking(move || library.collect(&used)).await {
+                Ok(Ok(0)) | Err(_) => {}
+                Ok(Ok(gone)) => tracing::info!(modules = gone, "modules not used for longest were removed, by modules.max_bytes"),
+                Ok(Err(error)) => tracing::warn!("{error}"),
+            }
         }
     }
 
@@ -247,8 +292,8 @@ fn retire(generation: Option<Arc<Generation>>) {
 
 /// The stages of a generation as the record has them. Reads the files that
 /// `relay.toml` names.
-fn stage_records(generation: &Generation, configured: &[Configured]) -> Vec<StageRecord> {
-    let stages = generation.chain.stages();
+fn stage_records(chain: &Chain, configured: &[Configured]) -> Vec<StageRecord> {
+    let stages = chain.stages();
     let record = |(spec, digest): (&StageSpec, &str)| {
         let written = configured.iter().find(|c| c.spec.name == spec.name);
         StageRecord {

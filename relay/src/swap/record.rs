@@ -15,8 +15,10 @@ pub const HISTORY: &str = "generation/history";
 /// The active generation. Settings are not in it: they may hold secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// Grows with every change.
+    /// Grows with every change of one writer.
     pub revision: u64,
+    /// Which process wrote it.
+    pub writer: String,
     /// The generation's number.
     pub generation: u64,
     /// The highest number that was given.
@@ -27,8 +29,17 @@ pub struct Record {
     pub since: String,
     /// Whether it is still watched beside the one before.
     pub probation: bool,
-    /// The components of the one before, by stage.
-    pub previous: Vec<StageRecord>,
+    /// The one before, if it is kept.
+    pub previous: Option<PreviousRecord>,
+}
+
+/// The generation before the active one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PreviousRecord {
+    /// Its number.
+    pub generation: u64,
+    /// Its stages.
+    pub stages: Vec<StageRecord>,
 }
 
 /// One stage of it.
@@ -71,8 +82,8 @@ pub enum Winner {
 
 /// Decides; `entry` and `shape` are those of `relay.toml` now.
 #[must_use]
-pub fn winner(name: &str, entry: &str, shape: &str, record: &Record) -> Winner {
-    let Some(stored) = record.stages.iter().find(|stage| stage.name == name) else {
+pub fn winner(name: &str, entry: &str, shape: &str, stages: &[StageRecord]) -> Winner {
+    let Some(stored) = stages.iter().find(|stage| stage.name == name) else {
         return Winner::File("it is new there");
     };
     if stored.entry != entry {
@@ -101,8 +112,7 @@ mod tests {
     #[test]
     fn who_wins() {
         let stage = StageRecord { name: "a".into(), digest: "swapped".into(), shape: "s".into(), entry: "e".into() };
-        let record =
-            Record { revision: 1, generation: 1, newest: 1, stages: vec![stage], since: String::new(), probation: false, previous: vec![] };
+        let record = [stage];
         assert_eq!(winner("a", "e", "s", &record), Winner::Stored("swapped".into()));
         assert!(matches!(winner("a", "changed", "s", &record), Winner::File(_)));
         assert!(matches!(winner("a", "e", "changed", &record), Winner::File(_)));

@@ -53,6 +53,9 @@ pub struct Report {
     pub reason: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What the guest said; in this answer only, for it may quote settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<String>,
     /// What each gate said.
     pub gates: Vec<Finding>,
 }

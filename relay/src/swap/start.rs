@@ -1,7 +1,7 @@
 //! The first generation, and what an earlier relay left active.
 
 use super::history::{Entry, Outcome, Way, now};
-use super::record::{self, Record, StageRecord, Winner, winner};
+use super::record::{self, PreviousRecord, Record, Winner, winner};
 use super::{Configured, Control, History, State, Workshop, named, show, stage_records};
 use crate::config::Config;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -10,6 +10,7 @@ use crate::modules::{Library, local};
 use crate::state::Store;
 use crate::transform::{Chain, StageSpec, digest, read};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 impl Control {
@@ -37,7 +38,7 @@ impl Control {
         show(&generation);
         let budget = usize::try_from(config.swap.shadow_bytes.as_u64()).unwrap_or(usize::MAX);
         let board = Board::new(Arc::clone(&generation), Recent::new(budget));
-        let stages = stage_records(&generation, &configured);
+        let stages = stage_records(&generation.chain, &configured);
         let state = State {
             configured,
             active: generation,
@@ -58,6 +59,9 @@ impl Control {
             board,
             store,
             made: tokio::sync::OnceCell::new(),
+            owned: AtomicBool::new(false),
+            writer: uuid::Uuid::new_v4().to_string(),
+            writing: tokio::sync::Mutex::default(),
             workshop: Workshop::open(&config.swap)?,
             turn: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
@@ -65,23 +69,33 @@ impl Control {
     }
 
     /// Takes up what is remembered: to be called when the pipeline is ours, for
-    /// until then another relay may swap.
+    /// until then another relay may swap. Swaps are possible while the answer lives.
     ///
     /// # Errors
     /// Those of the state; `Component` if a component that was swapped in is not in
     /// the library of this machine.
-    pub async fn recall(self: &Arc<Self>) -> Result<()> {
-        let Some(store) = &self.store else { return Ok(()) };
-        let records = store.peek().await?;
-        let Some(found) = record::read(&records)? else { return Ok(()) };
-        let _turn = self.turn.lock().await;
-        if found.revision <= self.state().revision {
-            return Ok(());
+    pub async fn recall(self: &Arc<Self>) -> Result<Owned> {
+        let owned = Owned(Arc::clone(self));
+        if let Some(store) = &self.store {
+            let records = store.peek().await?;
+            if let Some(found) = record::read(&records)?
+                && !self.knows(&found)
+            {
+                // Who does not hold the pipeline begins no swap; one may be on its way.
+                let _turn = self.turn.lock().await;
+                if let Some(history) = crate::state::read(&records, record::HISTORY)? {
+                    self.state().history = history;
+                }
+                self.adopt(found).await?;
+            }
         }
-        if let Some(history) = crate::state::read(&records, record::HISTORY)? {
-            self.state().history = history;
-        }
-        self.adopt(found).await
+        self.owned.store(true, Ordering::Release);
+        Ok(owned)
+    }
+
+    /// Whether this process wrote it, and perhaps more since.
+    fn knows(&self, found: &Record) -> bool {
+        found.writer == self.writer && found.revision <= self.state().revision
     }
 
     async fn adopt(self: &Arc<Self>, found: Record) -> Result<()> {
@@ -100,7 +114,8 @@ impl Control {
                 loaded.eq(specs.iter().map(|spec| (spec.name.clone(), record::shape(spec), now(spec))))
             };
             let chain = if same(&active.chain) { Arc::clone(&active.chain) } else { Chain::load(&specs, &flow)? };
-            let previous = library.ok().filter(|_| remembered.probation).and_then(|l| revive(&config, &remembered.previous, &l, &flow));
+            let previous =
+                library.ok().filter(|_| remembered.probation).and_then(|l| revive(&config, remembered.previous.as_ref()?, &l, &flow));
             Ok((chain, stored, previous))
         };
         let (chain, stored, previous) = self.workshop.run(load).await?;
@@ -117,8 +132,9 @@ impl Control {
                 self.state().history.conclude(generation.number, Outcome::Active, None);
             }
         }
+        self.owned.store(true, Ordering::Release);
         if !stored {
-            self.remember(false).await;
+            self.remember().await;
         }
         Ok(())
     }
@@ -133,17 +149,24 @@ impl Control {
         previous: Option<Arc<Chain>>,
         configured: &[Configured],
     ) -> (Arc<Generation>, Option<Arc<Generation>>) {
+        let stages = stage_records(&chain, configured);
         let mut state = self.state();
+        // Of the time before another relay had the pipeline.
+        if let Some(task) = state.supervisor.take() {
+            task.abort();
+        }
+        state.candidate = None;
         state.revision = found.revision;
         state.newest = found.newest.max(found.generation) + u64::from(!stored);
         let number = if stored { found.generation } else { state.newest };
         let generation = Generation::new(number, chain);
-        state.stages = stage_records(&generation, configured);
+        state.stages = stages;
         state.since = if stored { found.since } else { now() };
         state.active = Arc::clone(&generation);
         show(&generation);
-        let previous = previous.map(|chain| Generation::new(found.generation.saturating_sub(1), chain));
-        state.previous = previous.clone().map(|previous| (previous, found.previous));
+        let previous = previous.zip(found.previous).map(|(chain, record)| (Generation::new(record.generation, chain), record.stages));
+        state.previous.clone_from(&previous);
+        let previous = previous.map(|(generation, _)| generation);
         if !stored {
             let stages = named(&state.stages);
             state.history.add(Entry {
@@ -191,7 +214,7 @@ fn resolve(configured: &[Configured], record: &Record, library: Option<&Library>
     let mut all = record.stages.len() == configured.len();
     let mut specs = Vec::new();
     for (at, Configured { spec, local, .. }) in configured.iter().enumerate() {
-        let won = winner(&spec.name, &record::entry(spec, local), &record::shape(spec), record);
+        let won = winner(&spec.name, &record::entry(spec, local), &record::shape(spec), &record.stages);
         all &= record.stages.get(at).is_some_and(|stage| stage.name == spec.name);
         let path = match won {
             Winner::Stored(wanted) if read(local).is_ok_and(|bytes| digest(&bytes) == wanted) => local.clone(),
@@ -221,9 +244,9 @@ fn missing(transform: &str, digest: &str) -> Error {
 }
 
 /// The generation before one on probation, if all of it is still there.
-fn revive(configured: &[Configured], stages: &[StageRecord], library: &Library, flow: &crate::config::Flow) -> Option<Arc<Chain>> {
+fn revive(configured: &[Configured], previous: &PreviousRecord, library: &Library, flow: &crate::config::Flow) -> Option<Arc<Chain>> {
     let mut specs = Vec::new();
-    for stage in stages {
+    for stage in &previous.stages {
         let written = configured.iter().find(|c| c.spec.name == stage.name && record::shape(&c.spec) == stage.shape)?;
         specs.push(StageSpec { path: library.get(&stage.digest).ok()??, ..written.spec.clone() });
     }
@@ -231,4 +254,13 @@ fn revive(configured: &[Configured], stages: &[StageRecord], library: &Library, 
         return None;
     }
     Chain::load(&specs, flow).ok()
+}
+
+/// A relay holds the pipeline while this lives: it may be swapped, and remember.
+pub struct Owned(Arc<Control>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.owned.store(false, Ordering::Release);
+    }
 }

@@ -1,5 +1,6 @@
 //! After the switch: the canary's steps, the probation, and the way back.
 
+use super::change::NOT_OURS;
 use super::history::{Entry, Outcome, Way, now};
 use super::{Control, LINGER, named, retire, show};
 use crate::config::LANES;
@@ -68,7 +69,7 @@ impl Control {
         };
         retire(gone.map(|(generation, _)| generation));
         // What is remembered is active from here on, also after a kill.
-        self.remember(true).await;
+        self.remember().await;
     }
 
     /// It lasted.
@@ -84,26 +85,26 @@ impl Control {
             self.board.switch(Plan::steady(Arc::clone(generation), old));
         }
         tracing::info!(generation = generation.number, events, "the probation is over");
-        self.remember(false).await;
+        self.remember().await;
     }
 
     /// It is worse than the one before: back to that.
     async fn send_back(self: &Arc<Self>, generation: &Arc<Generation>, reason: String) {
         tracing::error!(generation = generation.number, made_by = generation.chain.provenance(), reason, "rolled back by itself");
-        if self.restore(Some(generation), reason).is_some() {
+        if self.restore(Some(generation.number), reason).is_some() {
             metrics::counter!(SWAPS, "outcome" => Outcome::RolledBack.label()).increment(1);
         }
         // A bad file that was watched still lies there.
         self.settle().await;
-        self.remember(false).await;
+        self.remember().await;
     }
 
     /// Puts the generation before in the place of the newest; that one's number.
-    /// `expected` is what the newest must be, for two may want it gone at once.
-    fn restore(&self, expected: Option<&Arc<Generation>>, reason: String) -> Option<u64> {
+    /// `expected` is which one that must be, for two may want it gone at once.
+    fn restore(&self, expected: Option<u64>, reason: String) -> Option<u64> {
         let mut state = self.state();
         let newest = state.candidate.as_ref().unwrap_or(&state.active);
-        if expected.is_some_and(|expected| !Arc::ptr_eq(newest, expected)) {
+        if expected.is_some_and(|expected| newest.number != expected) {
             return None;
         }
         let gone = match state.candidate.take() {
@@ -125,12 +126,20 @@ impl Control {
     }
 
     /// Goes back to the generation before, without looking: it was at work. The
-    /// number of the one that goes.
+    /// number of the one that goes, which must be `expected` if that is said.
     ///
     /// # Errors
-    /// `SwapRefused` if none is kept.
-    pub async fn rollback(self: &Arc<Self>, by: &str) -> Result<u64> {
-        let gone = self.restore(None, format!("by {by}")).ok_or_else(|| {
+    /// `SwapRefused` if none is kept, or another one is the newest.
+    pub async fn rollback(self: &Arc<Self>, expected: Option<u64>, by: &str) -> Result<u64> {
+        if !self.owns() {
+            return Err(Error::new(Kind::SwapRefused, NOT_OURS));
+        }
+        let gone = self.restore(expected, format!("by {by}")).ok_or_else(|| {
+            let newest = self.newest();
+            if expected.is_some_and(|expected| expected != newest) {
+                return Error::new(Kind::SwapRefused, format!("generation {newest} is the newest now"))
+                    .remedy("look at `relay status`, and ask again");
+            }
             Error::new(Kind::SwapRefused, "there is no generation to go back to: the one before the active is kept, and none before it")
                 .remedy(
                     "swap in the component of an earlier one by its digest: `relay swap NAME sha256:…`; `relay status` shows the history",
@@ -158,8 +167,13 @@ impl Control {
         metrics::counter!(SWAPS, "outcome" => Outcome::RolledBack.label()).increment(1);
         // What relay.toml says now is what the operator rolled back from.
         self.settle().await;
-        self.remember(false).await;
+        self.remember().await;
         Ok(gone)
+    }
+
+    fn newest(&self) -> u64 {
+        let state = self.state();
+        state.candidate.as_ref().unwrap_or(&state.active).number
     }
 
     /// Takes note of what `relay.toml` says at this moment: from here on it wins

@@ -52,6 +52,9 @@ impl Control {
         }
         loop {
             tokio::time::sleep(GLANCE).await;
+            if self.state().candidate.is_some() || !self.owns() {
+                continue;
+            }
             for entry in self.watched() {
                 let now = Stamp::of(&entry.local);
                 let known = seen.entry(entry.spec.name.clone()).or_default();

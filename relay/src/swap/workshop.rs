@@ -1,5 +1,5 @@
-//! Threads of low priority, where a new generation is compiled and tried while
-//! the lanes go on.
+//! Threads of low priority, where a new generation is compiled while the lanes go
+//! on.
 
 use crate::config::Swap;
 use crate::error::{Context as _, Error, Kind, Result};

@@ -166,7 +166,8 @@ impl Instance {
         let exports = bindings.relay_transform_transformer().transform();
         let created = exports.call_create(&mut store, settings).map_err(|e| failed(&store, "`create` failed", e))?;
         let transform = created.map_err(|reason| {
-            at(Error::new(Kind::SettingsRefused, format!("`create` refused the settings: {reason}")))
+            // Apart from the sentence: it may quote the settings, and these may hold secrets.
+            at(Error::new(Kind::SettingsRefused, "`create` refused the settings").guest(reason))
                 .remedy("correct `settings` of this transform")
         })?;
         let flags = exports.call_unused(&mut store, transform).map_err(|e| failed(&store, "`unused` failed", e))?;
