@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn nothing_without_the_token() {
     let it = Swapping::new("", "");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     let bytes = chameleon("pass2");
     for token in [None, Some(""), Some("wrong"), Some(&TOKEN[1..]), Some("0123456789abcdef-tesu")] {
         for (method, path) in [("GET", "/v1/status"), ("POST", "/v1/transforms/c"), ("POST", "/v1/rollback")] {
@@ -41,8 +40,7 @@ fn no_token_is_not_an_open_door() {
     let it = Swapping::new("", "");
     let toml = std::fs::read_to_string(it.path("relay.toml")).expect("reads");
     std::fs::write(it.path("relay.toml"), toml.replace(&format!("token = \"{TOKEN}\""), "")).expect("writes");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     for token in [None, Some(""), Some(TOKEN)] {
         let (code, answer) = port.request("POST", "/v1/transforms/c", token, &chameleon("pass2"));
         assert_eq!(code, 403, "{answer}");
@@ -58,9 +56,7 @@ fn no_token_is_not_an_open_door() {
 #[test]
 fn huge_and_slow_requests() {
     let it = Swapping::new("max_component = \"1MB\"", "");
-    let relay = it.start();
-    let port = Port::of(&relay);
-    relay.await_log("reading the outbox");
+    let (relay, port) = it.serve();
     let mut idle: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(&port.0).expect("connects")).collect();
     idle.iter_mut().for_each(|stream| stream.write_all(b"GET /livez HTT").expect("writes"));
     // A body that is announced, and a head that does not end.
@@ -86,9 +82,7 @@ fn huge_and_slow_requests() {
 #[test]
 fn concurrent_swaps() {
     let it = Swapping::new("", "");
-    let relay = it.start();
-    let port = Port::of(&relay);
-    relay.await_log("reading the outbox");
+    let (relay, port) = it.serve();
     let asked: Vec<_> = (0..8)
         .map(|n| {
             let (port, bytes) = (Port(port.0.clone()), chameleon(&format!("pass{n}")));

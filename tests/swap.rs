@@ -33,8 +33,7 @@ fn a_hundred_swaps_under_load() {
     let seed = seed("swaps");
     let it = Swapping::new("", "");
     create_aggregates(&it.database, 30);
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     let writers = Writers::start(&it.database, 4, 30, usize::MAX, seed);
     let versions_of = [chameleon("pass2"), chameleon("pass")];
     for n in 0..100 {
@@ -61,8 +60,7 @@ fn each_gate_refuses_what_it_is_for() {
     std::fs::create_dir(it.path("cases")).expect("a directory");
     let case = "name: it passes or routes\nevents: [{topic: t}]\ntopics: ['*']\noutcomes: [pass]\n";
     std::fs::write(it.path("cases/pass.case.yaml"), case).expect("writes");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     it.insert(&["a", "b"], 100);
     it.until_published();
     let guest = |name: &str| std::fs::read(component(&format!("guests/{name}"))).expect("reads");
@@ -103,8 +101,7 @@ fn each_gate_refuses_what_it_is_for() {
 #[test]
 fn the_shadow_tells_what_would_change() {
     let it = Swapping::new("", "topics = [\"*\"]");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     it.insert(&["a", "b"], 100);
     it.until_published();
     let refused = [
@@ -145,8 +142,7 @@ fn the_shadow_tells_what_would_change() {
 #[test]
 fn probation_sends_back_what_turns_bad_later() {
     let it = Swapping::new("shadow_bytes = \"16KiB\"\nprobation = \"10m\"", "topics = [\"*\"]");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     it.insert(&["a"], 300);
     it.until_published();
     let good = short_digest(&it.path("chameleon.wasm"));
@@ -179,8 +175,7 @@ fn probation_sends_back_what_turns_bad_later() {
 #[test]
 fn a_canary_widens_and_can_be_rolled_back() {
     let it = Swapping::new("canary_step = \"10m\"", "");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     let keys: Vec<String> = (0..200).map(|n| format!("key-{n}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let (_, report) = port.swap("?canary=0.25", &chameleon("pass2"));
@@ -213,8 +208,7 @@ fn a_canary_widens_and_can_be_rolled_back() {
 #[test]
 fn the_active_generation_survives_a_restart() {
     let it = Swapping::new("", "");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     let first = short_digest(&it.path("chameleon.wasm"));
     let second = it.component("pass2");
     let told = port.command(&["swap", "c", second.to_str().expect("a path")]).expect(0, &[]).stdout;
@@ -222,9 +216,7 @@ fn the_active_generation_survives_a_restart() {
         assert!(told.contains(text), "`{text}` in {told}");
     }
     relay.kill();
-    let relay = it.start();
-    relay.await_log("reading the outbox");
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     eventually("the swapped component is active again", PATIENCE, || port.active() == short_digest(&second));
     assert_eq!(port.generations()["active"]["stages"][0]["from"], "swap");
     assert_eq!(port.newest()["generation"], 2, "the history is remembered");
@@ -232,19 +224,15 @@ fn the_active_generation_survives_a_restart() {
     port.command(&["rollback"]).expect(0, &[]);
     assert_eq!(port.active(), first);
     relay.kill();
-    let relay = it.start();
-    let port = Port::of(&relay);
-    relay.await_log("reading the outbox");
+    let (relay, port) = it.serve();
     assert_eq!(port.active(), first);
     // By its digest, from the library.
     let whole = relay::transform::digest(&std::fs::read(&second).expect("reads"));
     port.command(&["swap", "c", &format!("sha256:{whole}")]).expect(0, &[]);
     relay.stop().expect(0, &[]);
     it.configure("", "settings = { changed = true }");
-    let relay = it.start();
+    let (relay, port) = it.serve();
     relay.await_log("relay.toml wins over what was swapped in");
-    relay.await_log("reading the outbox");
-    let port = Port::of(&relay);
     eventually("relay.toml wins", PATIENCE, || port.active() == first);
     relay.stop().expect(0, &[]);
 }
@@ -285,8 +273,7 @@ fn a_relay_in_waiting_is_not_swapped_and_takes_over_what_is_active() {
 fn a_bad_event_is_not_held_against_a_new_generation() {
     let it = Swapping::new("", "");
     std::fs::copy(component("guests/hostile"), it.path("chameleon.wasm")).expect("copies");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     it.insert(&["a"], 10);
     it.until_published();
     // The same guest in other bytes: a custom section behind it.
@@ -303,8 +290,7 @@ fn a_bad_event_is_not_held_against_a_new_generation() {
 #[test]
 fn a_guests_words_are_for_who_asks() {
     let it = Swapping::new("", "");
-    let relay = it.start();
-    let port = Port::of(&relay);
+    let (relay, port) = it.serve();
     let refusing = it.component("refuse");
     port.command(&["swap", "c", refusing.to_str().expect("a path")]).expect(12, &["`create` refused the settings", "not these"]);
     let (_, report) = port.swap("", &chameleon("refuse"));
@@ -327,9 +313,7 @@ fn kills_at_random_moments_of_a_swap() {
     let known: BTreeSet<String> =
         modes.iter().map(|m| short_digest(&it.component(m))).chain([short_digest(&it.path("chameleon.wasm"))]).collect();
     for n in 0..12 {
-        let relay = it.start();
-        relay.await_log("reading the outbox");
-        let port = Port::of(&relay);
+        let (relay, port) = it.serve();
         assert!(known.contains(&port.active()), "one that was active before");
         let bytes = chameleon(modes[n % modes.len()]);
         let swap = std::thread::spawn(move || port.swap("", &bytes));
@@ -356,9 +340,7 @@ fn kills_at_random_moments_of_a_swap() {
 #[test]
 fn a_watched_file_is_swapped_in() {
     let it = Swapping::new("", "watch = true");
-    let relay = it.start();
-    let port = Port::of(&relay);
-    relay.await_log("reading the outbox");
+    let (relay, port) = it.serve();
     let replace = |bytes: &[u8]| {
         std::fs::write(it.path("new"), bytes).expect("writes");
         std::fs::rename(it.path("new"), it.path("chameleon.wasm")).expect("renames");
@@ -386,9 +368,7 @@ fn a_watched_file_is_swapped_in() {
 #[test]
 fn a_hangup_reads_the_configuration_again() {
     let it = Swapping::new("", "");
-    let relay = it.start();
-    let port = Port::of(&relay);
-    relay.await_log("reading the outbox");
+    let (relay, port) = it.serve();
     it.configure("", "settings = { a = 1 }\nwhen = { event_type = [\"Other\"] }\nlimits = { memory = \"32MiB\" }");
     relay.signal("HUP");
     eventually("the new settings are active", PATIENCE, || port.newest()["way"] == "reload");

@@ -56,6 +56,13 @@ impl Swapping {
         Relay::start(&["run", "-c", self.path("relay.toml").to_str().expect("a path")])
     }
 
+    /// Starts it and waits until it may be swapped.
+    pub fn serve(&self) -> (Relay, Port) {
+        let relay = self.start();
+        let port = Port::of(&relay);
+        (relay, port)
+    }
+
     /// Publishes what is there and stops.
     pub fn drain(&self) -> Finished {
         Relay::run(&["run", "-c", self.path("relay.toml").to_str().expect("a path"), "--until-drained"])
