@@ -31,7 +31,7 @@ lint: toolchain ## fmt, clippy, deny, shellcheck
 	@.ci/stage "lint" .ci/lint
 
 bench: toolchain transforms-rust ## Measure against the bare loops, in one run
-	@tests/services/install.sh
+	@tests/services/install.sh postgres kafka
 	RELAY_COMPONENTS=$(CURDIR)/$(COMPONENTS) cargo bench --locked -p relay
 
 transforms-rust: ## Build the Rust transforms and the tests' Rust guests into target/components

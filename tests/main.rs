@@ -23,6 +23,7 @@ mod database;
 mod documents;
 mod files;
 mod halting;
+mod registry;
 mod sinks;
 mod stopping;
 mod suite;

@@ -7,9 +7,11 @@ use crate::support::oracle::{Repeats, Writers, create_aggregates, demand, is_com
 use crate::support::relay::PATIENCE;
 use crate::support::swapping::{Port, Swapping, TOKEN, chameleon, short_digest};
 use crate::support::{component, eventually, seed};
+use clap::ValueEnum as _;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use std::collections::BTreeSet;
+use relay::crash::Point;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -333,6 +335,84 @@ fn kills_at_random_moments_of_a_swap() {
         let maker = made_by(message);
         assert!(known.contains(maker.trim_start_matches("c@")), "{maker}");
     }
+}
+
+/// GIVEN a relay that dies at a certain step of a swap, WHEN it starts again, THEN what
+/// was remembered is active, one generation and no other, and nothing is lost.
+#[test]
+fn kills_at_each_step_of_a_swap() {
+    let seed = seed("swap-steps");
+    // Long enough for a request behind a swap, short enough to wait for.
+    let it = Swapping::new("probation = \"2s\"\ncanary_step = \"500ms\"", "");
+    create_aggregates(&it.database, 20);
+    let writers = Writers::start(&it.database, 2, 20, usize::MAX, seed);
+    let mut active = short_digest(&it.path("chameleon.wasm"));
+    for (n, point) in Point::value_variants().iter().enumerate() {
+        let name = point.to_possible_value().expect("a name").get_name().to_owned();
+        let mut relay = it.start_with(&[("RELAY_CRASH_AT", &name)]);
+        let port = Port::of(&relay);
+        assert_eq!(port.active(), active, "before {name}");
+        let component = it.component(&format!("pass-{n}"));
+        let query = if *point == Point::CanaryWidened { "?canary=0.5" } else { "" };
+        // A canary has to wait for the trial of what is active.
+        eventually("the last probation is over", PATIENCE, || query.is_empty() || port.generations()["probation"] == false);
+        // Answered or not, by where it dies.
+        let swapped = std::panic::catch_unwind(|| port.swap(query, &std::fs::read(&component).expect("reads")).0);
+        if matches!(point, Point::RollbackRestored | Point::RollbackRemembered) {
+            assert_eq!(swapped.ok(), Some(200), "{name}");
+            port.request("POST", "/v1/rollback", Some(TOKEN), b"");
+        }
+        eventually(&format!("it dies at {name}"), PATIENCE, || relay.ended().is_some());
+        // From the moment the state knows; of a rollback that it does not know too.
+        let known = match point {
+            Point::SwapKept | Point::SwapCompiled | Point::SwapTried | Point::CanaryWidened | Point::RollbackRemembered => false,
+            Point::SwapRemembered | Point::SwapSwitched | Point::SwapNoted | Point::SwapProved | Point::RollbackRestored => true,
+        };
+        if known {
+            active = short_digest(&component);
+        }
+    }
+    let (relay, port) = it.serve();
+    assert_eq!(port.active(), active);
+    writers.stop();
+    it.until_published();
+    relay.stop().expect(0, &[]);
+    let committed = versions(&it.database);
+    let mut consumer = Consumer::new(&[&it.topic]);
+    demand(consumer.read_to_end(), &committed, Repeats::SameId);
+}
+
+/// GIVEN a component that makes three of each event, WHEN it is swapped under load,
+/// THEN the three are of one generation.
+#[test]
+fn siblings_are_of_one_generation() {
+    let it = Swapping::new("", "");
+    std::fs::write(it.path("chameleon.wasm"), chameleon("triple")).expect("writes");
+    let (relay, port) = it.serve();
+    let keys = ["a", "b", "c", "d", "e"];
+    let (batches, events) = (60, 20);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (0..batches).for_each(|_| it.insert(&keys, events)));
+        let versions = [chameleon("triple2"), chameleon("triple")];
+        for n in 0.. {
+            if writer.is_finished() && n > 0 {
+                break;
+            }
+            assert_eq!(port.swap("", &versions[n % 2]).0, 200);
+        }
+    });
+    it.until_published();
+    relay.stop().expect(0, &[]);
+    let mut consumer = Consumer::new(&[&it.topic]);
+    let mut makers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for message in consumer.read_to_end() {
+        // A sibling's id is its event's, and a number.
+        let event = message.id()[..36].to_owned();
+        makers.entry(event).or_default().push(made_by(message));
+    }
+    assert_eq!(makers.len(), batches * events * keys.len());
+    assert!(makers.values().all(|m| m.len() == 3 && m[0] == m[1] && m[1] == m[2]), "{makers:?}");
+    assert_eq!(makers.values().map(|m| &m[0]).collect::<BTreeSet<_>>().len(), 2, "both versions made some");
 }
 
 /// GIVEN a watched file, WHEN it is replaced, THEN the new component is active; half

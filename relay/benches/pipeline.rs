@@ -24,6 +24,8 @@ mod relayed;
 mod replication;
 #[path = "pipeline/services.rs"]
 mod services;
+#[path = "pipeline/swapping.rs"]
+mod swapping;
 
 use anyhow::{Context as _, Result};
 use events::{Database, PAYLOAD};
@@ -66,6 +68,9 @@ fn main() -> Result<()> {
         if wants("log") {
             let rows = if chosen.is_ok() { rows } else { LOG_ROWS };
             runtime.block_on(logs(&services, rows))?;
+        }
+        if wants("swaps") {
+            runtime.block_on(swaps(&services, rows))?;
         }
     }
     if wants("boundary") { print_boundary() } else { Ok(()) }
@@ -134,6 +139,57 @@ async fn rounds(services: &Services, database: &Database, rows: u64) -> Result<R
         }
     }
     Ok(runs)
+}
+
+/// What swaps cost: the rate of a drain with and without, and latencies.
+async fn swaps(services: &Services, rows: u64) -> Result<()> {
+    let database = Database::create(&services.url).await?;
+    let admin = relayed::admin(&services.brokers)?;
+    let names = ["relay, no swaps", "relay, a hundred swaps a minute"];
+    let (mut runs, mut made) = ([Vec::new(), Vec::new()], 0);
+    for round in 0..=ROUNDS {
+        for (kind, samples) in runs.iter_mut().enumerate() {
+            let topic = Topic::create(&admin, &services.brokers, format!("bench-swaps-{}-{round}-{kind}", std::process::id())).await?;
+            let (sample, swaps) = swapping::drain(services, &database, &topic, kind == 1, rows).await?;
+            eprintln!("round {round}: {}: {:.0}/s, {swaps} swaps", names[kind], rows as f64 / sample.elapsed.as_secs_f64());
+            if round > 0 {
+                samples.push(sample);
+                made += swaps;
+            }
+            topic.delete().await?;
+        }
+    }
+    let topic = Topic::create(&admin, &services.brokers, format!("bench-swaps-{}", std::process::id())).await?;
+    let phases = swapping::latencies(&database, &topic).await?;
+    topic.delete().await?;
+    database.drop().await?;
+    println!("{rows} rows of {PAYLOAD} B, median of {ROUNDS} interleaved runs, {made} swaps; CPU time in µs a row\n");
+    let rates = print_table(&names, &runs, rows);
+    println!("\nms from INSERT to a consumer, {} rows/s of {PAYLOAD} B, of all events inserted meanwhile\n", swapping::pace()?);
+    println!("{:28} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "times", "events/s", "p50", "p99", "p99.9", "most");
+    for phase in &phases {
+        let ms = |part| format!("{:.1}", phase.quantile(part));
+        println!(
+            "{:28} {:>9} {:>9.0} {:>9} {:>9} {:>9} {:>9}",
+            phase.name,
+            phase.times,
+            phase.rate(),
+            ms(0.5),
+            ms(0.99),
+            ms(0.999),
+            ms(1.0)
+        );
+    }
+    println!();
+    if let (&[without, with], [before, swaps, compile, after]) = (rates.as_slice(), phases.as_slice()) {
+        ratio("rate with swaps ÷ without", with / without, "aim ≥ 0.9");
+        let p99 = |phase: &swapping::Phase| phase.quantile(0.99) / before.quantile(0.99);
+        ratio("p99 during swaps ÷ before", p99(swaps), "");
+        ratio("p99 while 12 MB compile ÷ before", p99(compile), "");
+        ratio("p99 after ÷ before", p99(after), "");
+    }
+    println!();
+    Ok(())
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that a Postgres and a Kafka can be started here: install.sh [postgres] [kafka]
-# (both when none is named). Uses what is there, installs the rest; a second run installs nothing.
+# [registry] (all when none is named). Uses what is there, installs the rest; a second run installs nothing.
 set -euo pipefail
 # shellcheck source=tests/services/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -36,6 +36,16 @@ fetch_kafka() {
   trap - EXIT
 }
 
+# In a subshell: the transforms' tools have names of their own.
+fetch_registry() (
+  # shellcheck source=transforms/tools.sh
+  . "$services/../../transforms/tools.sh"
+  need_go
+  say "building a registry of OCI artifacts into $registry_cache"
+  mkdir -p "$registry_cache"
+  GOFLAGS=-mod=mod GOBIN=$registry_cache "$go" install "github.com/google/go-containerregistry/cmd/registry@$registry_version" >&2
+)
+
 # The JVM spends most of a broker's start on loading classes: one run of a scratch broker leaves
 # an archive of them that halves every later start. Only a convenience, so it may fail.
 archive_classes() {
@@ -49,7 +59,7 @@ archive_classes() {
   rm -rf "$tmp"
 }
 
-[[ $# -gt 0 ]] || set -- postgres kafka
+[[ $# -gt 0 ]] || set -- postgres kafka registry
 mkdir -p "$(dirname "$kafka_cache")"
 # Test processes run this in parallel: the first installs, the others then find it.
 exec 8>"$(dirname "$kafka_cache")/install.lock"
@@ -69,7 +79,10 @@ for part; do
       libs=$(find_kafka)
       say "using Kafka from $libs"
       [[ $libs != "$kafka_cache/libs" || -e $kafka_cache/classes.jsa ]] || archive_classes 8>&- ;;
-    *) die "usage: install.sh [postgres] [kafka]" ;;
+    registry)
+      find_registry >/dev/null || fetch_registry
+      say "using the registry $(find_registry)" ;;
+    *) die "usage: install.sh [postgres] [kafka] [registry]" ;;
   esac
 done
 command -v openssl >/dev/null || apt_install openssl

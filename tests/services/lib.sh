@@ -3,7 +3,11 @@
 # shellcheck disable=SC2034 # some of these are for the scripts that source this
 services=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kafka_version=$(sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' "$services/kafka/pom.xml")
-kafka_cache=${RELAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/relay}/kafka-$kafka_version
+cache=${RELAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/relay}
+kafka_cache=$cache/kafka-$kafka_version
+# Of go-containerregistry, which has a whole registry of OCI artifacts in one small program.
+registry_version=v0.22.1
+registry_cache=$cache/registry-$registry_version
 
 # Standard output is for the lines a caller reads; everything said goes to standard error.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
@@ -39,6 +43,8 @@ find_kafka() {
   if [[ -n ${KAFKA_HOME:-} && -d $KAFKA_HOME/libs ]]; then echo "$KAFKA_HOME/libs"; return; fi
   [[ -d $kafka_cache/libs ]] && echo "$kafka_cache/libs"
 }
+
+find_registry() { [[ -x $registry_cache/registry ]] && echo "$registry_cache/registry"; }
 
 listening() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 

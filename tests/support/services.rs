@@ -12,6 +12,14 @@ fn script(name: &str) -> PathBuf {
     root().join("tests/services").join(name)
 }
 
+/// An OCI registry of a test's own, empty; its address.
+pub fn registry(name: &str) -> (PathBuf, String) {
+    let dir = scratch(name);
+    reap_at_exit("registry", &dir);
+    let found = run("registry.sh", &["start", &dir.to_string_lossy()]);
+    (dir, found["REGISTRY"].clone())
+}
+
 /// Runs a script and reads its `NAME=value` lines.
 fn run(name: &str, args: &[&str]) -> HashMap<String, String> {
     let output = Command::new(script(name)).args(args).stdin(Stdio::null()).output().expect("the script starts");
@@ -125,7 +133,8 @@ impl Kafka {
     }
 }
 
-fn stop(name: &str, dir: Option<&Path>, kill: bool) {
+/// Stops one.
+pub fn stop(name: &str, dir: Option<&Path>, kill: bool) {
     let dir = dir.expect("a service of one's own").to_string_lossy().into_owned();
     run(name, if kill { vec!["stop", &dir, "--kill"] } else { vec!["stop", &dir] }.as_slice());
 }

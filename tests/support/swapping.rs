@@ -53,7 +53,12 @@ impl Swapping {
     }
 
     pub fn start(&self) -> Relay {
-        Relay::start(&["run", "-c", self.path("relay.toml").to_str().expect("a path")])
+        self.start_with(&[])
+    }
+
+    /// Starts it with this in its environment.
+    pub fn start_with(&self, env: &[(&str, &str)]) -> Relay {
+        Relay::start_with(&["run", "-c", self.path("relay.toml").to_str().expect("a path")], env)
     }
 
     /// Starts it and waits until it may be swapped.

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 pub const SETTINGS: &str = r#"{"fields":["card"]}"#;
 
 /// Partitions of each topic.
-const PARTITIONS: i32 = 4;
+pub const PARTITIONS: i32 = 4;
 
 /// One request to the broker.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -117,7 +117,8 @@ pub fn sink(brokers: &str) -> Result<KafkaSink> {
     Ok(sink)
 }
 
-fn config(url: &str, brokers: &str, topic: &str, redacted: Redacted) -> Result<Config> {
+/// The relay's, from the outbox there to the topic.
+pub fn config(url: &str, brokers: &str, topic: &str, redacted: Redacted) -> Result<Config> {
     let mut sink = SinkConfig::Kafka(Box::new(sink(brokers)?));
     sink.set_topic(topic.to_owned());
     let source = Source::Outbox(Box::new(OutboxSource { url: url.to_owned(), ..OutboxSource::default() }));
@@ -142,6 +143,12 @@ pub async fn drain(database: &Database, topic: &Topic<'_>, redacted: Redacted, m
     ensure!((summary.events, summary.messages, left) == (rows, rows, 0), "{summary:?}, {left} rows left of {rows}");
     topic.verify(rows, redacted != Redacted::No)?;
     meter.sample().context("the session did not end in order")
+}
+
+/// A sink whose session starts and stops the clock.
+pub fn measured(inner: Arc<dyn Sink>, meter: &Arc<Meter>) -> Arc<dyn Sink> {
+    meter.mark();
+    Arc::new(Measured { inner, redact: None, meter: Arc::clone(meter) })
 }
 
 /// The sink, with a clock and perhaps the native transform in front.

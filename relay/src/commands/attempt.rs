@@ -1,6 +1,6 @@
 //! `relay try`.
 
-use super::component::{Setup, locate};
+use super::component::{Component, Setup, locate};
 use crate::error::{Context as _, Kind, Result};
 use crate::event::{Event, read_line_of, write_line};
 use crate::suite::{on_lane_stack, outcome};
@@ -18,7 +18,7 @@ const ENTITY: &str = "event";
   echo '{\"payload\":{\"email\":\"a@b.c\"}}' | relay try mask.wasm
   relay try mask.wasm events.jsonl --settings '{\"mask\":\"phone\"}' --messages")]
 pub struct Try {
-    /// The component, or the directory it is in.
+    /// The component, the directory it is in, or oci://…@sha256:….
     #[arg(value_name = "DIR|WASM")]
     component: PathBuf,
     /// Events as JSON Lines; - is stdin.
@@ -38,12 +38,12 @@ impl Try {
     /// For a component or an event that cannot be used; a failure of an event is
     /// an outcome like any other.
     pub async fn execute(self) -> Result<()> {
-        tokio::task::block_in_place(|| on_lane_stack(|| self.run()))?
+        let component = locate(&self.component).await?;
+        tokio::task::block_in_place(|| on_lane_stack(|| self.run(&component)))?
     }
 
-    fn run(&self) -> Result<()> {
-        let component = locate(Some(&self.component))?;
-        let spec = self.setup.stage(&component.path)?;
+    fn run(&self, component: &Component) -> Result<()> {
+        let spec = self.setup.stage(component)?;
         let engine = Engine::metered(std::slice::from_ref(&spec.limits))?;
         let module = engine.load(&component.path)?;
         let mut bench = Workbench::new(&engine, &module, &spec);

@@ -29,7 +29,7 @@ Spreads are p50 · p90 · p99 · max, of calls; a call's time is divided by its 
 in is what a transform costs that reads the same and passes everything. Fuel counts the
 guest's instructions and is the same on every machine.")]
 pub struct Bench {
-    /// The component, or the directory it is in.
+    /// The component, the directory it is in, or oci://…@sha256:….
     #[arg(value_name = "DIR|WASM", default_value = ".")]
     component: PathBuf,
     #[command(flatten)]
@@ -59,7 +59,7 @@ impl Bench {
     pub async fn execute(self) -> Result<()> {
         let mut specs = Vec::new();
         for path in std::iter::once(&self.component).chain(&self.against) {
-            specs.push(self.setup.stage(&locate(Some(path))?.path)?);
+            specs.push(self.setup.stage(&locate(path).await?)?);
         }
         let events = self.read().await?;
         let costs = tokio::task::block_in_place(|| on_lane_stack(|| measure(&specs, &events, self.time)))??;

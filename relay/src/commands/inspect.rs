@@ -1,6 +1,6 @@
 //! `relay inspect`.
 
-use super::component::{Setup, locate};
+use super::component::{Component, Setup, locate};
 use crate::error::{Error, Kind, Result};
 use crate::suite::on_lane_stack;
 use crate::transform::{Anatomy, Engine, Manifest, Workbench, read};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 Exit codes: 0 it can be used, 4 it cannot, or refuses the settings that were given.")]
 pub struct Inspect {
-    /// The component, or the directory it is in.
+    /// The component, the directory it is in, or oci://…@sha256:….
     #[arg(value_name = "DIR|WASM", default_value = ".")]
     component: PathBuf,
     #[command(flatten)]
@@ -40,16 +40,17 @@ impl Inspect {
     /// # Errors
     /// `Component` or `SettingsRefused`.
     pub async fn execute(self) -> Result<()> {
-        tokio::task::block_in_place(|| self.run())
+        let component = locate(&self.component).await?;
+        tokio::task::block_in_place(|| self.run(&component))
     }
 
-    fn run(&self) -> Result<()> {
-        let path = locate(Some(&self.component))?.path;
+    fn run(&self, component: &Component) -> Result<()> {
+        let path = &component.path;
         let failed = |e: Error| e.at("file", path.display());
-        let bytes = read(&path)?;
+        let bytes = read(path)?;
         let anatomy = Anatomy::read(&bytes).map_err(failed)?;
         let digest = hex::encode(Sha256::digest(&bytes));
-        let verdict = self.trial(&path)?;
+        let verdict = self.trial(component)?;
         // Without settings, a refusal only tells what is needed.
         let asked = self.setup.settings.trim() != "{}";
         let usable = verdict.error.as_ref().is_none_or(|error| error.kind() == Kind::SettingsRefused && !asked);
@@ -59,7 +60,7 @@ impl Inspect {
                 "memory": verdict.memory, "anatomy": anatomy });
             anstream::println!("{about}");
         } else {
-            anstream::print!("{}", describe(&path, &digest, bytes.len(), &anatomy, &verdict));
+            anstream::print!("{}", describe(path, &digest, bytes.len(), &anatomy, &verdict));
         }
         match verdict.error {
             Some(error) if !usable => Err(error),
@@ -68,16 +69,16 @@ impl Inspect {
     }
 
     /// Loads and creates it as a relay does.
-    fn trial(&self, path: &Path) -> Result<Verdict> {
-        let spec = self.setup.stage(path)?;
+    fn trial(&self, component: &Component) -> Result<Verdict> {
+        let spec = self.setup.stage(component)?;
         let engine = Engine::new(std::slice::from_ref(&spec.limits))?;
-        let tried = engine.load(path).and_then(|module| {
+        let tried = engine.load(&spec.path).and_then(|module| {
             let mut bench = Workbench::new(&engine, &module, &spec);
             on_lane_stack(|| bench.renew().map(|()| bench.memory()))?
         });
         Ok(match tried {
             Ok(memory) => Verdict { error: None, memory },
-            Err(error) => Verdict { error: Some(error.at("file", path.display())), memory: 0 },
+            Err(error) => Verdict { error: Some(error.at("file", spec.path.display())), memory: 0 },
         })
     }
 }

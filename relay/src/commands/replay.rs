@@ -23,7 +23,7 @@ const BATCH: usize = 64;
 
 Nothing is published, acknowledged or changed. Exit codes: 0 done, 10 they differ.")]
 pub struct Replay {
-    /// The component, or the directory it is in.
+    /// The component, the directory it is in, or oci://…@sha256:….
     #[arg(value_name = "DIR|WASM")]
     component: PathBuf,
     #[command(flatten)]
@@ -81,15 +81,11 @@ impl Replay {
     pub async fn execute(self) -> Result<()> {
         let config = self.origin.configure()?;
         let engine = Engine::metered(&[crate::config::Limits::default()])?;
-        let first = self.setup.stage(&locate(Some(&self.component))?.path)?;
-        let second = self.against.as_ref().map(|path| {
+        let mut sides = vec![Side::load(&engine, self.setup.stage(&locate(&self.component).await?)?)?];
+        if let Some(path) = &self.against {
             let settings = self.against_settings.clone().unwrap_or_else(|| self.setup.settings.clone());
             let setup = Setup { settings, ..self.setup.clone() };
-            setup.stage(&locate(Some(path))?.path)
-        });
-        let mut sides = Vec::new();
-        for spec in std::iter::once(first).chain(second.transpose()?) {
-            sides.push(Side::load(&engine, spec)?);
+            sides.push(Side::load(&engine, setup.stage(&locate(path).await?)?)?);
         }
         let (sender, events) = mpsc::channel(IN_FLIGHT);
         let outcomes = self.outcomes;

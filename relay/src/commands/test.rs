@@ -1,7 +1,8 @@
 //! `relay test`.
 
-use super::component::{Component, locate};
+use super::component::{Component, locate, on_disk};
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::modules::is_remote;
 use crate::suite::{Case, CaseReport, Fuzz, Suite, Summary, find, junit, update};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -15,15 +16,16 @@ const GLANCE: Duration = Duration::from_millis(300);
 #[command(after_help = "Examples:
   relay test                              the component and the cases/ of this directory
   relay test build/mask.wasm --cases more/cases
+  relay test oci://ghcr.io/acme/mask@sha256:…
   relay test --update                     write what comes out as what must come out
   relay test --fuzz 1000                  look for events that break the component
   relay test --junit report.xml           for CI
 
 Exit codes: 0 all passed, 10 a case failed, 11 a case cannot be read, 4 the component cannot be used.")]
 pub struct Test {
-    /// Directory of a project, or a component [default: .].
-    #[arg(value_name = "DIR|WASM")]
-    path: Option<PathBuf>,
+    /// Directory of a project, a component, or oci://…@sha256:….
+    #[arg(value_name = "DIR|WASM", default_value = ".")]
+    path: PathBuf,
     /// Case file, or directory of some; may be given several times [default: cases/ beside the component].
     #[arg(long, value_name = "PATH")]
     cases: Vec<PathBuf>,
@@ -56,11 +58,17 @@ impl Test {
     /// # Errors
     /// `TestFailed`, `TestBroken`, or `Component`.
     pub async fn execute(self) -> Result<()> {
-        tokio::task::block_in_place(|| if self.watch { self.watch() } else { self.once() })
+        // What a digest stands for does not change; a file may appear while it is watched.
+        let fetched = if is_remote(&self.path) { Some(locate(&self.path).await?) } else { None };
+        tokio::task::block_in_place(|| if self.watch { self.watch(fetched.as_ref()) } else { self.once(fetched.as_ref()) })
     }
 
-    fn once(&self) -> Result<()> {
-        let component = locate(self.path.as_deref())?;
+    fn component(&self, fetched: Option<&Component>) -> Result<Component> {
+        fetched.map_or_else(|| on_disk(&self.path), |fetched| Ok(fetched.clone()))
+    }
+
+    fn once(&self, fetched: Option<&Component>) -> Result<()> {
+        let component = self.component(fetched)?;
         let mut cases = Vec::new();
         for file in self.files(&component)? {
             let case = Case::load(&file)?;
@@ -121,14 +129,14 @@ impl Test {
     }
 
     #[expect(clippy::disallowed_methods, reason = "looking again after a while is what watching is")]
-    fn watch(&self) -> Result<()> {
+    fn watch(&self, fetched: Option<&Component>) -> Result<()> {
         let mut seen = None;
         loop {
-            let now = self.stamps();
+            let now = self.stamps(fetched);
             if seen.as_ref() != Some(&now) {
                 // A build writes in pieces; a change that goes on is seen again.
                 seen = Some(now);
-                if let Err(error) = self.once() {
+                if let Err(error) = self.once(fetched) {
                     tracing::error!("{error}");
                 }
                 tracing::info!("waiting for changes");
@@ -138,8 +146,8 @@ impl Test {
     }
 
     /// Every file that matters and when it was changed.
-    fn stamps(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
-        let Ok(component) = locate(self.path.as_deref()) else { return Vec::new() };
+    fn stamps(&self, fetched: Option<&Component>) -> Vec<(PathBuf, Option<SystemTime>)> {
+        let Ok(component) = self.component(fetched) else { return Vec::new() };
         let files = self.files(&component).unwrap_or_default();
         let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
         let all = files.into_iter().chain([component.path]);

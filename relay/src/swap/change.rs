@@ -8,6 +8,7 @@ use super::shadow::Demand;
 use super::start::find;
 use super::{Configured, Control, retire, show, stage_records};
 use crate::config::{Config, LANES};
+use crate::crash::{self, Point};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::generation::{Generation, Plan, Probation};
 use crate::metrics::SWAPS;
@@ -226,6 +227,7 @@ impl Control {
                 self.write().await;
                 return Ok(self.refuse(change, &error).await);
             }
+            crash::point(Point::SwapRemembered);
         }
         let outcome = if canary {
             Outcome::Canary
@@ -240,6 +242,7 @@ impl Control {
             self.write().await;
             return Err(Denied::Busy("the active generation was rolled back meanwhile; try again"));
         }
+        crash::point(Point::SwapSwitched);
         let report = self.report(&change, &chain, outcome, Some(generation.number), None);
         tracing::info!(
             generation = generation.number,
@@ -250,6 +253,7 @@ impl Control {
             "swapped"
         );
         self.note(&change, &report).await;
+        crash::point(Point::SwapNoted);
         if let Some(probation) = probation {
             self.supervise(generation, probation, steps);
         }

@@ -3,6 +3,7 @@
 use super::history::{Finding, Gate, Passage};
 use super::shadow::{Demand, shadow};
 use crate::config::{Flow, Swap};
+use crate::crash::{self, Point};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::Event;
 use crate::modules::Library;
@@ -94,9 +95,11 @@ impl Gates {
             self.pass(Gate::Imports, || check_contract(&novelty.bytes).map(|()| ((), Some("imports only the host's log".to_owned()))))?;
             let path = self.pass(Gate::Keep, || library.put(&novelty.bytes).map(|path| (path, Some(digest(&novelty.bytes)))))?;
             proposal.specs[novelty.stage].path = path;
+            crash::point(Point::SwapKept);
         }
         let specs = &proposal.specs;
         let chain = self.pass(Gate::Compile, || Chain::compile(specs, &flow).map(|c| (c, Some(format!("{} stages", specs.len())))))?;
+        crash::point(Point::SwapCompiled);
         let suite = |n: &Novelty| n.cases.clone().map(|place| (place.clone(), golden(&specs[n.stage], &place)));
         Ok(Compiled { chain, suites: proposal.novelties.iter().map(suite).collect() })
     }
@@ -120,6 +123,7 @@ impl Gates {
                 "correct the component; or, if it is meant to be so, swap with --accept-changes (topics, keys, numbers of messages)",
             )),
         })?;
+        crash::point(Point::SwapTried);
         Ok(chain)
     }
 }

@@ -6,9 +6,9 @@ use super::{Configured, Control, History, State, Workshop, named, show, stage_re
 use crate::config::Config;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::generation::{Board, Generation, Plan, Probation, Recent};
-use crate::modules::{Library, local};
+use crate::modules::{Library, is_remote, local};
 use crate::state::Store;
-use crate::transform::{Chain, StageSpec, digest, read};
+use crate::transform::{Chain, StageSpec, check_contract, digest, read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -186,13 +186,17 @@ impl Control {
 
 /// Fetches what is at a registry.
 pub(super) async fn find(configured: &mut [Configured], config: &Config) -> Result<()> {
-    let remote = configured.iter().any(|c| crate::modules::is_remote(&c.spec.path));
+    let remote = configured.iter().any(|c| is_remote(&c.spec.path));
     if remote {
         let library = Library::find(&config.modules, &config.name)?;
         for entry in configured.iter_mut() {
-            entry.local = local(&entry.spec.path, &library, config.swap.max_component.as_u64())
-                .await
-                .map_err(|e| e.at("transform", &entry.spec.name))?;
+            let at = |e: Error| e.at("file", entry.spec.path.display()).at("transform", &entry.spec.name);
+            entry.local = local(&entry.spec.path, &library, config.swap.max_component.as_u64()).await.map_err(at)?;
+            if is_remote(&entry.spec.path) {
+                // Later it would be called by its place in the library.
+                let bytes = tokio::fs::read(&entry.local).await.or_kind(Kind::Io, "cannot read what was fetched");
+                bytes.and_then(|bytes| check_contract(&bytes)).map_err(at)?;
+            }
         }
     }
     Ok(())

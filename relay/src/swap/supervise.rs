@@ -4,6 +4,7 @@ use super::change::NOT_OURS;
 use super::history::{Entry, Outcome, Way, now};
 use super::{Control, LINGER, named, retire, show};
 use crate::config::LANES;
+use crate::crash::{self, Point};
 use crate::error::{Error, Kind, Result};
 use crate::generation::{Generation, Plan, Probation};
 use crate::metrics::SWAPS;
@@ -68,6 +69,7 @@ impl Control {
             state.previous.replace((before, stages))
         };
         retire(gone.map(|(generation, _)| generation));
+        crash::point(Point::CanaryWidened);
         // What is remembered is active from here on, also after a kill.
         self.remember().await;
     }
@@ -85,6 +87,7 @@ impl Control {
             self.board.switch(Plan::steady(Arc::clone(generation), old));
         }
         tracing::info!(generation = generation.number, events, "the probation is over");
+        crash::point(Point::SwapProved);
         self.remember().await;
     }
 
@@ -145,6 +148,7 @@ impl Control {
                     "swap in the component of an earlier one by its digest: `relay swap NAME sha256:…`; `relay status` shows the history",
                 )
         })?;
+        crash::point(Point::RollbackRestored);
         {
             let mut state = self.state();
             if let Some(task) = state.supervisor.take() {
@@ -168,6 +172,7 @@ impl Control {
         // What relay.toml says now is what the operator rolled back from.
         self.settle().await;
         self.remember().await;
+        crash::point(Point::RollbackRemembered);
         Ok(gone)
     }
 

@@ -6,6 +6,7 @@
 //! | `pass`, `pass2`… | passes |
 //! | `topic`, `key`, `payload` | emits the event with another topic, key, payload |
 //! | `drop` | drops |
+//! | `triple`, `triple2`… | emits the event three times |
 //! | `trap`, `poison` | traps, fails |
 //! | `refuse` | `create` refuses the settings |
 //! | `slow` | takes some milliseconds of work an event |
@@ -83,6 +84,7 @@ fn outcome(mode: &str, event: &Event) -> Outcome {
         "key" => emit(Message { key: Some(Content::Text("another".to_owned())), ..unchanged() }),
         "payload" => emit(Message { payload: Some(Content::Text("{\"changed\":true}".to_owned())), ..unchanged() }),
         "drop" => Outcome::Drop(None),
+        _ if mode.starts_with("triple") => Outcome::Emit(vec![unchanged(), unchanged(), unchanged()]),
         "trap" => std::process::abort(),
         "poison" => Outcome::Fail(Failure { kind: FailureKind::Poison, code: "chameleon".to_owned(), detail: event.id.clone() }),
         "slow" => {

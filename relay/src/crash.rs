@@ -1,0 +1,53 @@
+//! Crash points: where a test can have the relay die as by SIGKILL, named by the
+//! step before it. `RELAY_CRASH_AT=swap-kept` dies there, `swap-kept*3` the third
+//! time; in a release build there is nothing of it.
+
+use clap::ValueEnum;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What has just been done. `docs/swapping.md` says what a start finds after each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Point {
+    /// A new component is in the library.
+    SwapKept,
+    /// It is compiled.
+    SwapCompiled,
+    /// It has passed every gate.
+    SwapTried,
+    /// It is active in the state, and has no lane yet.
+    SwapRemembered,
+    /// The lanes have it, or a canary's share of them.
+    SwapSwitched,
+    /// The history has it, and whoever asked was not answered yet.
+    SwapNoted,
+    /// A canary has all lanes, and the state does not know.
+    CanaryWidened,
+    /// The probation is over, and the state does not know.
+    SwapProved,
+    /// The lanes have the old generation back, and the state does not know.
+    RollbackRestored,
+    /// The state knows, and whoever asked was not answered yet.
+    RollbackRemembered,
+}
+
+/// Where to die, and how many times to pass there first.
+static ARMED: LazyLock<Option<(Point, AtomicU32)>> = LazyLock::new(|| {
+    let text = std::env::var("RELAY_CRASH_AT").ok()?;
+    let (name, times) = text.split_once('*').unwrap_or((&text, "1"));
+    Some((Point::from_str(name, false).ok()?, AtomicU32::new(times.parse().ok()?)))
+});
+
+/// Dies if this is the point.
+pub fn point(here: Point) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    if let Some((armed, times)) = &*ARMED
+        && *armed == here
+        && times.fetch_sub(1, Ordering::Relaxed) == 1
+    {
+        // Nothing is flushed, dropped or said.
+        std::process::abort();
+    }
+}
