@@ -166,18 +166,19 @@ async fn swaps(services: &Services, rows: u64) -> Result<()> {
     println!("{rows} rows of {PAYLOAD} B, median of {ROUNDS} interleaved runs, {made} swaps; CPU time in µs a row\n");
     let rates = print_table(&names, &runs, rows);
     println!("\nms from INSERT to a consumer, {} rows/s of {PAYLOAD} B, of all events inserted meanwhile\n", swapping::pace()?);
-    println!("{:28} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "times", "events/s", "p50", "p99", "p99.9", "most");
+    println!("{:28} {:>7} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "times", "events/s", "p50", "p99", "p99.9", "most", "stolen");
     for phase in &phases {
         let ms = |part| format!("{:.1}", phase.quantile(part));
         println!(
-            "{:28} {:>9} {:>9.0} {:>9} {:>9} {:>9} {:>9}",
+            "{:28} {:>7} {:>9.0} {:>8} {:>8} {:>8} {:>8} {:>7.1}%",
             phase.name,
             phase.times,
             phase.rate(),
             ms(0.5),
             ms(0.99),
             ms(0.999),
-            ms(1.0)
+            ms(1.0),
+            phase.stolen
         );
     }
     println!();

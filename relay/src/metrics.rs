@@ -28,7 +28,7 @@ pub const ALL: &[(&str, &str)] = &[
     (EVENTS, "Events done: published, dropped by a transform."),
     (MESSAGES, "Messages the sink has acknowledged."),
     (IN_FLIGHT, "Events read and not done."),
-    (LAG_BYTES, "Bytes of the write-ahead log behind what is published, looked at every 10 s."),
+    (LAG_BYTES, "Bytes of the write-ahead log behind what is published, looked at every `slot_check`."),
     (WAL_KEPT_BYTES, "Bytes of WAL that the server keeps for the slot."),
     (
         WAL_LEFT_BYTES,

@@ -66,7 +66,7 @@ impl Registry {
 fn client() -> reqwest::Client {
     // As the relay; this process has no provider yet.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
 impl Drop for Registry {

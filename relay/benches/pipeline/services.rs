@@ -41,7 +41,8 @@ impl Services {
         if let (Some(url), Some(brokers)) = (&url, &brokers) {
             return Ok(Self { url: url.clone(), brokers: brokers.clone(), postgres: None, kafka: None, _reaper: None });
         }
-        let dir = root().join("target/services").join(format!("bench-{}", std::process::id()));
+        let base = std::env::var_os("RELAY_BENCH_DIR").map_or_else(|| root().join("target/services"), PathBuf::from);
+        let dir = base.join(format!("bench-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         let dir = dir.canonicalize()?;
         let reaper = Reaper::start(&dir)?;

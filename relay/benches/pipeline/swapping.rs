@@ -32,8 +32,8 @@ const QUIET: Duration = Duration::from_secs(30);
 const COMPILING: Duration = Duration::from_secs(40);
 
 /// Rows of a second while latency is measured, unless `RELAY_BENCH_PACE` says
-/// another: a third of what two cores can do with everybody on them.
-const PACE: u64 = 10_000;
+/// another: an eighth of what two cores drain, with everybody on them.
+const PACE: u64 = 5_000;
 
 /// Between two INSERTs.
 const TICK: Duration = Duration::from_millis(10);
@@ -77,11 +77,12 @@ impl Swappable {
         Ok(Self { config, client: Client::new(&address.to_string(), TOKEN.to_owned())?, _modules: modules })
     }
 
-    /// Waits until it holds its pipeline; a swap before that is refused.
-    async fn ready(&self) {
+    /// Waits until it holds its pipeline, for a swap before that is refused; or until
+    /// it is over.
+    async fn ready(&self, over: &AtomicBool) {
         let http = reqwest::Client::new();
         let url = format!("http://{}/readyz", self.config.admin.listen.map(|a| a.to_string()).unwrap_or_default());
-        while !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        while !over.load(Ordering::Relaxed) && !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
             tokio::time::sleep(TICK).await;
         }
     }
@@ -94,8 +95,9 @@ impl Swappable {
             let started = Instant::now();
             let report = match self.client.swap("redact", &[], Some(versions[took.len() % 2].clone())).await {
                 Ok(report) => report,
-                // The backlog is drained, and the port is closed.
+                // The backlog is drained: nobody holds the pipeline, or the port is closed.
                 Err(_) if over.load(Ordering::Relaxed) => break,
+                Err(error) if most == usize::MAX && error.what().contains(" 409") => break,
                 Err(error) => return Err(error.into()),
             };
             ensure!(report["outcome"] == "probation", "swap {}: {report}", took.len());
@@ -126,7 +128,7 @@ pub async fn drain(services: &Services, database: &Database, topic: &Topic<'_>, 
         if !swaps {
             return Ok(Vec::new());
         }
-        relay.ready().await;
+        relay.ready(&over).await;
         relay.swap(&versions, usize::MAX, &over).await
     };
     let (summary, took) = tokio::join!(running, swapping);
@@ -144,6 +146,8 @@ pub struct Phase {
     pub times: usize,
     from: Duration,
     to: Duration,
+    /// Percent of the machine's time that its host gave to others meanwhile.
+    pub stolen: f64,
     /// Sorted, in ms.
     pub latencies: Vec<f64>,
 }
@@ -184,6 +188,7 @@ impl Times {
 /// a large component that is compiled, nothing.
 pub async fn latencies(database: &Database, topic: &Topic<'_>) -> Result<Vec<Phase>> {
     database.fill(0).await?;
+    ensure!(pace()? >= 1000 / u64::try_from(TICK.as_millis())?, "RELAY_BENCH_PACE is less than a row in {TICK:?}");
     let a_tick = pace()? * u64::try_from(TICK.as_millis())? / 1000;
     let longest = QUIET * 2 + COMPILING * 2 + EVERY * u32::try_from(SWAPS)? * 2;
     let all = usize::try_from(pace()? * longest.as_secs())?;
@@ -195,21 +200,23 @@ pub async fn latencies(database: &Database, topic: &Topic<'_>) -> Result<Vec<Pha
         let (times, stop, brokers, name) = (Arc::clone(&times), Arc::clone(&stop), topic.brokers.to_owned(), topic.name.clone());
         std::thread::spawn(move || consume(&brokers, &name, &times, &stop))
     };
-    let running = run(&relay.config, Options::default(), shutdown);
+    let running = async {
+        let ran = run(&relay.config, Options::default(), shutdown).await;
+        over.store(true, Ordering::Relaxed);
+        anyhow::Ok(ran?)
+    };
     let work = async {
-        relay.ready().await;
+        relay.ready(&over).await;
         let (phases, inserted) = tokio::join!(phases(&relay, &times, &over), insert(database, &times, a_tick, &over));
         let (phases, inserted) = (phases?, inserted?);
-        while times.arrived[..inserted].iter().any(|at| at.load(Ordering::Relaxed) == 0) {
+        while !consumer.is_finished() && times.arrived[..inserted].iter().any(|at| at.load(Ordering::Relaxed) == 0) {
             tokio::time::sleep(TICK).await;
         }
         stop.store(true, Ordering::Relaxed);
         trigger.stop();
         anyhow::Ok((phases, inserted))
     };
-    let (ran, worked) = tokio::join!(running, work);
-    ran?;
-    let (mut phases, inserted) = worked?;
+    let (_, (mut phases, inserted)) = tokio::try_join!(running, work)?;
     let received = consumer.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))??;
     ensure!(received == inserted, "{received} messages of {inserted} events");
     for (sent, arrived) in times.sent.iter().zip(&times.arrived).take(inserted) {
@@ -226,34 +233,44 @@ pub async fn latencies(database: &Database, topic: &Topic<'_>) -> Result<Vec<Pha
 async fn phases(relay: &Swappable, times: &Times, over: &AtomicBool) -> Result<Vec<Phase>> {
     let (versions, large) = (versions()?, std::fs::read(component("js/redact.wasm")?)?);
     let mut phases = Vec::new();
-    let mut phase = |name, from, times_: usize| {
-        phases.push(Phase { name, times: times_, from, to: times.begun.elapsed(), latencies: Vec::new() });
+    let mut phase = |name, (from, before): (Duration, [f64; 2]), count: usize| {
+        let after = host();
+        let stolen = 100.0 * (after[0] - before[0]) / (after[1] - before[1]).max(1.0);
+        phases.push(Phase { name, times: count, from, to: times.begun.elapsed(), stolen, latencies: Vec::new() });
     };
+    let begin = || (times.begun.elapsed(), host());
     // Connections, caches and the broker's compiler get warm.
     tokio::time::sleep(QUIET / 2).await;
-    let from = times.begun.elapsed();
+    let from = begin();
     tokio::time::sleep(QUIET).await;
     phase("before", from, 0);
-    let from = times.begun.elapsed();
+    let from = begin();
     let took = relay.swap(&versions, SWAPS, &AtomicBool::new(false)).await?;
     phase("swaps", from, took.len());
     let slowest = took.iter().max().copied().unwrap_or_default();
-    eprintln!("{} swaps in {:.1} s, the slowest {slowest:.1?}", took.len(), (times.begun.elapsed() - from).as_secs_f64());
-    let (from, mut compiled) = (times.begun.elapsed(), 0);
-    while times.begun.elapsed() - from < COMPILING {
+    eprintln!("{} swaps in {:.1} s, the slowest {slowest:.1?}", took.len(), (times.begun.elapsed() - from.0).as_secs_f64());
+    let (from, mut compiled) = (begin(), 0);
+    while times.begun.elapsed() - from.0 < COMPILING {
         // Other bytes each time, or they would be found in the cache.
         let other = variant(&large, &format!("{}-{compiled}", std::process::id()));
         let started = Instant::now();
         let report = relay.client.swap("redact", &[("dry_run", "true".to_owned())], Some(other)).await?;
-        eprintln!("{} bytes: {} in {:.1?}", large.len(), report["outcome"], started.elapsed());
+        eprintln!("{} bytes: {} in {:.1?}; {}", large.len(), report["outcome"], started.elapsed(), report["gates"]);
         compiled += 1;
     }
     phase("12 MB compile", from, compiled);
-    let from = times.begun.elapsed();
+    let from = begin();
     tokio::time::sleep(QUIET).await;
     phase("after", from, 0);
     over.store(true, Ordering::Relaxed);
     Ok(phases)
+}
+
+/// Ticks that the host gave to others, and all ticks (source: proc(5), `/proc/stat`).
+fn host() -> [f64; 2] {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks: Vec<f64> = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).filter_map(|t| t.parse().ok()).collect();
+    [ticks.get(7).copied().unwrap_or_default(), ticks.iter().take(8).sum()]
 }
 
 /// Inserts until it is over; how many.
@@ -289,8 +306,9 @@ fn consume(brokers: &str, topic: &str, times: &Times, stop: &AtomicBool) -> Resu
     consumer.assign(&all)?;
     let (mut last, mut received) = (vec![None; usize::try_from(KEYS)?], 0);
     while !stop.load(Ordering::Relaxed) {
-        let Some(message) = consumer.poll(TICK) else { continue };
-        let (message, now) = (message?, times.now());
+        // What passes by itself is none of its business.
+        let Some(Ok(message)) = consumer.poll(TICK) else { continue };
+        let now = times.now();
         let payload = message.payload_view::<str>().context("a tombstone")??;
         let digits = payload.split_once("order-").map(|(_, rest)| rest.split('"').next().unwrap_or_default()).unwrap_or_default();
         let number = digits.parse::<u64>().context("an event without a number")? - FIRST;

@@ -17,10 +17,6 @@ use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
-/// A client that takes longer to send a component is cut off: 64 MiB take a
-/// minute at 9 Mbit/s.
-const UPLOAD: Duration = Duration::from_secs(60);
-
 /// Who asks, as the client says; only the token proves anything.
 pub(super) const BY: &str = "relay-by";
 
@@ -33,16 +29,17 @@ struct Shared {
     readiness: Readiness,
     /// One component at a time is held in memory.
     uploads: Arc<Semaphore>,
+    upload_timeout: Duration,
 }
 
-pub(super) fn routes(control: Arc<Control>, readiness: Readiness, token: Option<String>) -> Router {
+pub(super) fn routes(control: Arc<Control>, readiness: Readiness, token: Option<String>, upload_timeout: Duration) -> Router {
     let token: Arc<Option<String>> = Arc::new(token);
     Router::new()
         .route("/status", get(status))
         .route("/transforms/{name}", post(swap))
         .route("/rollback", post(rollback))
         .layer(from_fn_with_state(token, authorise))
-        .with_state(Shared { control, readiness, uploads: Arc::new(Semaphore::new(1)) })
+        .with_state(Shared { control, readiness, uploads: Arc::new(Semaphore::new(1)), upload_timeout })
 }
 
 /// Before anything of the body is read.
@@ -115,7 +112,7 @@ async fn swap(
         return denied(&Denied::Busy("another component is being sent; try again when it is done"));
     };
     let control = Arc::clone(&shared.control);
-    let module = match module(&control, said.reference, body).await {
+    let module = match module(&control, said.reference, body, shared.upload_timeout).await {
         Ok(module) => module,
         Err((status, error)) => return refusal(status, &error),
     };
@@ -143,7 +140,7 @@ async fn swap(
     }
 }
 
-async fn module(control: &Control, reference: Option<String>, body: Body) -> Result<Module, (StatusCode, Error)> {
+async fn module(control: &Control, reference: Option<String>, body: Body, patience: Duration) -> Result<Module, (StatusCode, Error)> {
     match reference {
         Some(reference) if reference.starts_with("oci://") => return Ok(Module::Remote(reference)),
         Some(digest) if digest.starts_with("sha256:") => return Ok(Module::Kept(digest)),
@@ -156,7 +153,7 @@ async fn module(control: &Control, reference: Option<String>, body: Body) -> Res
     }
     let limit = control.max_component();
     let read = to_bytes(body, usize::try_from(limit).unwrap_or(usize::MAX));
-    match tokio::time::timeout(UPLOAD, read).await {
+    match tokio::time::timeout(patience, read).await {
         Ok(Ok(bytes)) => Ok(Module::Bytes(bytes)),
         Ok(Err(cause)) => {
             let error =
@@ -164,7 +161,7 @@ async fn module(control: &Control, reference: Option<String>, body: Body) -> Res
             Err((StatusCode::PAYLOAD_TOO_LARGE, error.remedy("make it smaller, or raise swap.max_component")))
         }
         Err(_) => {
-            Err((StatusCode::REQUEST_TIMEOUT, Error::new(Kind::SwapRefused, format!("the component did not arrive within {UPLOAD:?}"))))
+            Err((StatusCode::REQUEST_TIMEOUT, Error::new(Kind::SwapRefused, format!("the component did not arrive within {patience:?}"))))
         }
     }
 }

@@ -6,6 +6,7 @@ mod generations;
 
 pub use client::Client;
 
+use crate::config::Admin;
 use crate::error::{Context as _, Kind, Result};
 use crate::swap::Control;
 use axum::Router;
@@ -16,18 +17,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-
-/// A client that takes longer to send its request's head is cut off.
-const HEAD: Duration = Duration::from_secs(10);
-
-/// Connections at a time; more wait. Probes, a scraper and an operator are five.
-const CONNECTIONS: usize = 32;
 
 /// A listener out of file descriptors tries again after this.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -62,33 +57,52 @@ struct Shared {
 ///
 /// # Errors
 /// `Config` if the address cannot be had.
-pub async fn serve(address: SocketAddr, readiness: Readiness, control: Arc<Control>, token: Option<String>) -> Result<JoinHandle<()>> {
+pub async fn serve(
+    config: &Admin,
+    address: SocketAddr,
+    readiness: Readiness,
+    control: Arc<Control>,
+    token: Option<String>,
+) -> Result<JoinHandle<()>> {
     let at = |e: crate::error::Error| e.at("field", "admin.listen").at("address", address).remedy("choose a free address of this machine");
-    let metrics = PrometheusBuilder::new().install_recorder().or_kind(Kind::Internal, "cannot install the metrics")?;
-    crate::metrics::describe();
+    let metrics = recorder()?;
     let listener = TcpListener::bind(address).await.or_kind(Kind::Config, "cannot listen").map_err(at)?;
     let bound = listener.local_addr().or_kind(Kind::Config, "cannot listen").map_err(at)?;
     let swaps = if token.is_some() { "on" } else { "off: no token" };
     tracing::info!(address = %bound, swaps, "serving /livez, /readyz and /metrics");
-    let upkeep = metrics.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(UPKEEP).await;
-            upkeep.run_upkeep();
-        }
-    });
+    let (connections, head) = (config.connections, config.head_timeout);
+    let upkeep = keep_up(metrics.clone());
     let routes = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async |State(shared): State<Shared>| shared.metrics.render()))
         .with_state(Shared { readiness: readiness.clone(), metrics })
-        .nest("/v1", generations::routes(control, readiness, token));
-    Ok(tokio::spawn(accept(listener, routes)))
+        .nest("/v1", generations::routes(control, readiness, token, config.upload_timeout));
+    Ok(tokio::spawn(async move { tokio::join!(accept(listener, routes, connections, head), upkeep).0 }))
+}
+
+/// The recorder of this process, whose pipelines may follow one another.
+fn recorder() -> Result<PrometheusHandle> {
+    static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder().or_kind(Kind::Internal, "cannot install the metrics")?;
+    crate::metrics::describe();
+    Ok(installed.insert(handle).clone())
+}
+
+async fn keep_up(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        metrics.run_upkeep();
+    }
 }
 
 /// Serves each connection in a task of its own.
-async fn accept(listener: TcpListener, routes: Router) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(listener: TcpListener, routes: Router, connections: usize, head: Duration) {
+    let room = Arc::new(Semaphore::new(connections));
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -101,7 +115,7 @@ async fn accept(listener: TcpListener, routes: Router) {
         let service = TowerToHyperService::new(routes.clone());
         tokio::spawn(async move {
             let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+            http.timer(TokioTimer::new()).header_read_timeout(head);
             // Whatever ends a connection is the client's business.
             drop(http.serve_connection(TokioIo::new(stream), service).await);
             drop(permit);

@@ -1,7 +1,7 @@
 //! `[source]` with `kind = "cdc"`: change data capture by logical replication.
 
-use super::limits::{at_least, millis};
-use super::source::{default_connect_timeout, default_statement_timeout, default_takeover_delay};
+use super::limits::{at_least, at_most, millis};
+use super::source::{default_connect_timeout, default_lock_retry, default_statement_timeout, default_takeover_delay};
 use crate::error::{Error, Kind, Result};
 use bytesize::ByteSize;
 use serde::Deserialize;
@@ -77,6 +77,25 @@ pub struct CdcSource {
     /// `connect_timeout`.
     #[serde(default = "default_connect_timeout", with = "humantime_serde")]
     pub connect_timeout: Duration,
+    /// What was read waits for company until nothing came for this long: a walsender
+    /// at work has more long before, and nobody feels it otherwise.
+    #[serde(default = "default_hand_over_quiet", with = "humantime_serde")]
+    pub hand_over_quiet: Duration,
+    /// And never longer than this. Woken for each change, a lane has batches of one,
+    /// and each costs a wake-up and a call into Wasm; in this time come hundreds.
+    #[serde(default = "default_hand_over_delay", with = "humantime_serde")]
+    pub hand_over_delay: Duration,
+    /// How often the slot is looked at: enough to warn in time.
+    #[serde(default = "default_slot_check", with = "humantime_serde")]
+    pub slot_check: Duration,
+    /// How long a chunk of a snapshot is read again and again, because a transaction
+    /// is in the log and not visible yet; then the session ends. The stream rests
+    /// meanwhile.
+    #[serde(default = "default_snapshot_patience", with = "humantime_serde")]
+    pub snapshot_patience: Duration,
+    /// As for the outbox.
+    #[serde(default = "default_lock_retry", with = "humantime_serde")]
+    pub lock_retry: Duration,
     /// As for the outbox.
     #[serde(default = "default_takeover_delay", with = "humantime_serde")]
     pub takeover_delay: Duration,
@@ -243,6 +262,19 @@ const fn default_wal_warning() -> u8 {
     50
 }
 
+const fn default_hand_over_quiet() -> Duration {
+    Duration::from_millis(1)
+}
+const fn default_hand_over_delay() -> Duration {
+    Duration::from_millis(10)
+}
+const fn default_slot_check() -> Duration {
+    Duration::from_secs(10)
+}
+const fn default_snapshot_patience() -> Duration {
+    Duration::from_secs(10)
+}
+
 impl Default for CdcSource {
     fn default() -> Self {
         Self {
@@ -268,6 +300,11 @@ impl Default for CdcSource {
             statement_timeout: default_statement_timeout(),
             connect_timeout: default_connect_timeout(),
             takeover_delay: default_takeover_delay(),
+            hand_over_quiet: default_hand_over_quiet(),
+            hand_over_delay: default_hand_over_delay(),
+            slot_check: default_slot_check(),
+            snapshot_patience: default_snapshot_patience(),
+            lock_retry: default_lock_retry(),
         }
     }
 }
@@ -339,7 +376,14 @@ impl CdcSource {
             ("source.snapshot_chunk_bytes", self.snapshot_chunk_bytes.as_u64(), 1),
             ("source.statement_timeout (ms)", millis(self.statement_timeout), 1000),
             ("source.connect_timeout (ms)", millis(self.connect_timeout), 1),
-        ])
+            ("source.lock_retry (ms)", millis(self.lock_retry), 1),
+            // The reader asks the catalog meanwhile.
+            ("source.slot_check (ms)", millis(self.slot_check), 100),
+            ("source.snapshot_patience (ms)", millis(self.snapshot_patience), 100),
+        ])?;
+        // Meanwhile nothing is acknowledged, and nobody looks whether the lock is ours.
+        let most = Duration::from_secs(1);
+        at_most(&[("source.hand_over_quiet", self.hand_over_quiet, most), ("source.hand_over_delay", self.hand_over_delay, most)])
     }
 }
 

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -73,7 +74,7 @@ impl fmt::Debug for Written {
 }
 
 /// The HTTP port. What changes something, or tells what is at work, wants the token.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Address and port, such as `127.0.0.1:7070`; none where left out.
@@ -82,6 +83,27 @@ pub struct Admin {
     pub token: Option<String>,
     /// A file that holds it, relative to the configuration file.
     pub token_file: Option<PathBuf>,
+    /// Connections at a time; more wait. Probes, a scraper and an operator are five.
+    pub connections: usize,
+    /// A client that takes longer to send its request's head is cut off.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// And one that takes longer to send a component: 64 MiB take a minute at 9 Mbit/s.
+    #[serde(with = "humantime_serde")]
+    pub upload_timeout: Duration,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            token: None,
+            token_file: None,
+            connections: 32,
+            head_timeout: Duration::from_secs(10),
+            upload_timeout: Duration::from_secs(60),
+        }
+    }
 }
 
 impl fmt::Debug for Admin {
@@ -94,6 +116,20 @@ impl fmt::Debug for Admin {
 const TOKEN: usize = 16;
 
 impl Admin {
+    fn validate(&self) -> Result<()> {
+        limits::at_least(&[
+            ("admin.connections", self.connections as u64, 1),
+            ("admin.head_timeout (ms)", limits::millis(self.head_timeout), 1),
+            ("admin.upload_timeout (ms)", limits::millis(self.upload_timeout), 1),
+        ])?;
+        // More than a process has file descriptors.
+        if self.connections > usize::from(u16::MAX) {
+            let what = format!("admin.connections is {}, must be at most {}", self.connections, u16::MAX);
+            return Err(Error::new(Kind::Config, what).at("field", "admin.connections"));
+        }
+        Ok(())
+    }
+
     /// The token, if there is one.
     ///
     /// # Errors
@@ -350,6 +386,8 @@ impl Config {
         }
         self.flow.validate()?;
         self.swap.validate()?;
+        self.modules.validate()?;
+        self.admin.validate()?;
         self.admin.token()?;
         self.source.validate()?;
         self.sink.validate()

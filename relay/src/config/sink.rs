@@ -1,12 +1,13 @@
 //! `[sink]`.
 
-use super::limits::at_least;
+use super::limits::{at_least, at_most, millis};
 use crate::error::{Error, Kind, Result};
 use crate::event::TopicTemplate;
 use bytesize::ByteSize;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where messages go.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,6 +44,13 @@ pub struct KafkaSink {
     /// they came from.
     #[serde(default = "default_queue")]
     pub queue_bytes: ByteSize,
+    /// One request to the cluster that is not about messages; longer than any healthy
+    /// broker needs.
+    #[serde(default = "default_request_timeout", with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// How often partition counts are compared with what they were.
+    #[serde(default = "default_topic_check", with = "humantime_serde")]
+    pub topic_check: Duration,
     /// Raw librdkafka options: `security.protocol`, `sasl.*`, `ssl.*`,
     /// `compression.type`, … Those that carry a guarantee are refused.
     #[serde(default)]
@@ -116,6 +124,13 @@ const ALIASES: &[(&str, &str)] = &[
     ("delivery.report.only.error", "the acknowledgement of each event"),
 ];
 
+const fn default_request_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+const fn default_topic_check() -> Duration {
+    Duration::from_secs(60)
+}
+
 impl KafkaSink {
     /// A sink with every default.
     #[must_use]
@@ -127,6 +142,8 @@ impl KafkaSink {
             create_topics: None,
             trace_headers: true,
             queue_bytes: default_queue(),
+            request_timeout: default_request_timeout(),
+            topic_check: default_topic_check(),
             librdkafka: BTreeMap::new(),
         }
     }
@@ -144,7 +161,13 @@ impl KafkaSink {
                 .at("field", "sink.brokers")
                 .remedy("give host:port, or --brokers"));
         }
-        at_least(&[("sink.queue_bytes", self.queue_bytes.as_u64(), 1 << 20)])?;
+        at_least(&[
+            ("sink.queue_bytes", self.queue_bytes.as_u64(), 1 << 20),
+            ("sink.request_timeout (ms)", millis(self.request_timeout), 1),
+            ("sink.topic_check (ms)", millis(self.topic_check), 1),
+        ])?;
+        // All that librdkafka takes.
+        at_most(&[("sink.request_timeout", self.request_timeout, Duration::from_secs(3600))])?;
         for (name, value) in self.raw() {
             let owner = GUARANTEED.iter().chain(ALIASES).find(|(n, _)| *n == name);
             if let Some((_, owner)) = owner

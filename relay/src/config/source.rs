@@ -1,7 +1,7 @@
 //! `[source]`.
 
 use super::cdc::CdcSource;
-use super::limits::{at_least, millis};
+use super::limits::{at_least, at_most, millis};
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -58,6 +58,24 @@ pub struct OutboxSource {
     /// reads, so that the former owner's last messages are out.
     #[serde(default = "default_takeover_delay", with = "humantime_serde")]
     pub takeover_delay: Duration,
+    /// How often a waiting relay tries for the lock.
+    #[serde(default = "default_lock_retry", with = "humantime_serde")]
+    pub lock_retry: Duration,
+    /// How long a SELECT may stand open while the lanes have no room; then it is
+    /// cancelled, so that its snapshot does not hold back vacuum.
+    #[serde(default = "default_select_stall", with = "humantime_serde")]
+    pub select_stall: Duration,
+    /// While there is no room the session is touched this often, so that a dead one
+    /// is noticed even if the network says nothing.
+    #[serde(default = "default_session_check", with = "humantime_serde")]
+    pub session_check: Duration,
+    /// A floor held for this long by somebody's old transaction is worth a line:
+    /// delivery goes on, but every poll reads more rows again.
+    #[serde(default = "default_floor_warning", with = "humantime_serde")]
+    pub floor_warning: Duration,
+    /// Rows of one DELETE: bounds the transaction, not the throughput.
+    #[serde(default = "default_delete_rows")]
+    pub delete_rows: u32,
 }
 
 /// Column names. Left out, the default name is used where the table has it;
@@ -120,6 +138,23 @@ pub(super) const fn default_takeover_delay() -> Duration {
     Duration::from_secs(5)
 }
 
+// A waiting relay costs the server one cheap query each time.
+pub(super) const fn default_lock_retry() -> Duration {
+    Duration::from_millis(500)
+}
+const fn default_select_stall() -> Duration {
+    Duration::from_millis(500)
+}
+const fn default_session_check() -> Duration {
+    Duration::from_secs(5)
+}
+const fn default_floor_warning() -> Duration {
+    Duration::from_secs(30)
+}
+const fn default_delete_rows() -> u32 {
+    10_000
+}
+
 impl Default for OutboxSource {
     fn default() -> Self {
         Self {
@@ -134,6 +169,11 @@ impl Default for OutboxSource {
             statement_timeout: default_statement_timeout(),
             connect_timeout: default_connect_timeout(),
             takeover_delay: default_takeover_delay(),
+            lock_retry: default_lock_retry(),
+            select_stall: default_select_stall(),
+            session_check: default_session_check(),
+            floor_warning: default_floor_warning(),
+            delete_rows: default_delete_rows(),
         }
     }
 }
@@ -161,7 +201,14 @@ impl Source {
             ("source.poll_max (ms)", millis(outbox.poll_max), millis(outbox.poll_min)),
             ("source.statement_timeout (ms)", millis(outbox.statement_timeout), 1000),
             ("source.connect_timeout (ms)", millis(outbox.connect_timeout), 1),
-        ])
+            ("source.lock_retry (ms)", millis(outbox.lock_retry), 1),
+            ("source.select_stall (ms)", millis(outbox.select_stall), 1),
+            ("source.session_check (ms)", millis(outbox.session_check), 1),
+            ("source.floor_warning (ms)", millis(outbox.floor_warning), 1000),
+            ("source.delete_rows", u64::from(outbox.delete_rows), 1),
+        ])?;
+        // Meanwhile nobody looks whether the lock is still ours.
+        at_most(&[("source.select_stall", outbox.select_stall, default_takeover_delay() / 2)])
     }
 
     /// The source's name in logs and coordinates.

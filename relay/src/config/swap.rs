@@ -7,6 +7,9 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Entries of a history that fit into one record of Kafka's default size.
+const HISTORY: usize = 500;
+
 /// What is looked at before, during and after a swap.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -24,8 +27,16 @@ pub struct Swap {
     /// What the shadow may find: `gate` refuses other topics, keys and numbers of
     /// messages, `report` only shows them. Failures are refused by both.
     pub shadow: Shadow,
-    /// Bytes of recent events kept for the shadow; 0 keeps none.
+    /// Bytes of recent events kept for the shadow; 0 keeps none. Each swap runs them
+    /// three times, beside the lanes: a hundred swaps a minute over 4 MiB each cost an
+    /// eighth of the rate on two busy cores.
     pub shadow_bytes: ByteSize,
+    /// Longer than this nobody wants to wait for the shadow; what was seen by then
+    /// must do. A sample of 4 MiB takes JavaScript a second.
+    #[serde(with = "humantime_serde")]
+    pub shadow_time: Duration,
+    /// Entries of the history that are kept; the oldest go.
+    pub history: usize,
     /// A larger component is refused before it is looked at. CPython with its
     /// library is 18 MB.
     pub max_component: ByteSize,
@@ -76,7 +87,9 @@ impl Default for Swap {
             canary: Vec::new(),
             canary_step: Duration::from_secs(30),
             shadow: Shadow::Gate,
-            shadow_bytes: ByteSize::mib(4),
+            shadow_bytes: ByteSize::mib(1),
+            shadow_time: Duration::from_secs(15),
+            history: 100,
             max_component: ByteSize::mib(64),
             compile_threads: 1,
             compile_niceness: 15,
@@ -90,10 +103,16 @@ impl Swap {
         at_least(&[
             ("swap.canary_step (ms)", millis(self.canary_step), 1),
             ("swap.max_component", self.max_component.as_u64(), 1),
+            ("swap.history", self.history as u64, 1),
+            ("swap.shadow_time (ms)", millis(self.shadow_time), 1),
             ("swap.compile_threads", self.compile_threads as u64, 1),
         ])?;
         let bad = |field: &'static str, what: String| Err(Error::new(Kind::Config, what).at("field", field));
         check_canary(&self.canary)?;
+        // All of it is one record of the state, with what each gate said.
+        if self.history > HISTORY {
+            return bad("swap.history", format!("swap.history is {}, must be at most {HISTORY}", self.history));
+        }
         if !(0..=19).contains(&self.compile_niceness) {
             return bad("swap.compile_niceness", format!("swap.compile_niceness is {}, must be 0 to 19", self.compile_niceness));
         }
@@ -136,10 +155,30 @@ pub struct Modules {
     /// What all modules there may take; the ones not used for longest go first,
     /// and those of the active and the previous generation never.
     pub max_bytes: ByteSize,
+    /// All of a component has to be here from its registry by then: 64 MiB at 2 Mbit/s.
+    #[serde(with = "humantime_serde")]
+    pub fetch_timeout: Duration,
+    /// A registry that is silent for so long is away.
+    #[serde(with = "humantime_serde")]
+    pub registry_timeout: Duration,
+}
+
+impl Modules {
+    pub(super) fn validate(&self) -> Result<()> {
+        at_least(&[
+            ("modules.fetch_timeout (ms)", millis(self.fetch_timeout), 1),
+            ("modules.registry_timeout (ms)", millis(self.registry_timeout), 1),
+        ])
+    }
 }
 
 impl Default for Modules {
     fn default() -> Self {
-        Self { directory: None, max_bytes: ByteSize::gib(1) }
+        Self {
+            directory: None,
+            max_bytes: ByteSize::gib(1),
+            fetch_timeout: Duration::from_secs(300),
+            registry_timeout: Duration::from_secs(30),
+        }
     }
 }

@@ -80,7 +80,7 @@ pub fn verdict(new: &Totals, old: &Totals, tolerances: &Tolerances, fault: Optio
     }
     if new.outgrown >= LEAKS && (worse(new.outgrown, old.outgrown) || old.outgrown == 0) {
         return Some(format!(
-            "memory: {} instances grew past three quarters of limits.memory in {} events; {} of the old generation in {}",
+            "memory: {} instances grew past limits.memory_watermark in {} events; {} of the old generation in {}",
             new.outgrown, new.events, old.outgrown, old.events
         ));
     }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// How the files end.
 const ENDING: &str = "wasm";
@@ -20,6 +20,8 @@ const MANIFESTS: &str = "oci";
 pub struct Library {
     directory: PathBuf,
     max_bytes: u64,
+    /// Of a fetch in all, and of a registry's silence.
+    pub(super) patience: (Duration, Duration),
 }
 
 impl Library {
@@ -38,7 +40,7 @@ impl Library {
                 .at("field", "modules.directory")
                 .remedy("set modules.directory")
         })?;
-        Ok(Self { directory, max_bytes: config.max_bytes.as_u64() })
+        Ok(Self { directory, max_bytes: config.max_bytes.as_u64(), patience: (config.fetch_timeout, config.registry_timeout) })
     }
 
     fn path(&self, digest: &str) -> PathBuf {
@@ -163,10 +165,9 @@ fn private(directory: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use bytesize::ByteSize;
-    use std::time::Duration;
 
     fn library(directory: &Path, max_bytes: u64) -> Library {
-        let config = Modules { directory: Some(directory.join("modules")), max_bytes: ByteSize(max_bytes) };
+        let config = Modules { directory: Some(directory.join("modules")), max_bytes: ByteSize(max_bytes), ..Modules::default() };
         Library::find(&config, "p").expect("a library")
     }
 

@@ -16,12 +16,6 @@ use std::time::Duration;
 /// before it.
 const LAYERS: &[&str] = &["application/wasm", "application/vnd.wasm.content.layer.v1+wasm"];
 
-/// All of a component has to be here by then: 64 MiB at 2 Mbit/s.
-const TRANSFER: Duration = Duration::from_secs(300);
-
-/// A registry that is silent for so long is away.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// Fetches what a reference with a digest stands for, and keeps it.
 pub(super) async fn fetch(text: &str, library: &Library, limit: u64) -> Result<PathBuf> {
     let reference: Reference = text
@@ -35,15 +29,19 @@ pub(super) async fn fetch(text: &str, library: &Library, limit: u64) -> Result<P
     if let Some(path) = library.of_manifest(&manifest) {
         return Ok(path);
     }
-    let slow = || Error::new(Kind::Component, format!("the registry did not give the component within {TRANSFER:?}"));
-    let bytes = tokio::time::timeout(TRANSFER, download(&reference, limit)).await.unwrap_or_else(|_| Err(slow()))?;
+    let (transfer, silence) = library.patience;
+    let slow = || {
+        Error::new(Kind::Component, format!("the registry did not give the component within {transfer:?}"))
+            .remedy("is the way to it slow? raise modules.fetch_timeout")
+    };
+    let bytes = tokio::time::timeout(transfer, download(&reference, limit, silence)).await.unwrap_or_else(|_| Err(slow()))?;
     tracing::info!(reference = text, bytes = bytes.len(), "component fetched");
     let library = library.clone();
     let kept = tokio::task::spawn_blocking(move || library.name_manifest(&manifest, &bytes)).await;
     kept.or_kind(Kind::Internal, "keeping a module failed")?
 }
 
-async fn download(reference: &Reference, limit: u64) -> Result<Vec<u8>> {
+async fn download(reference: &Reference, limit: u64, silence: Duration) -> Result<Vec<u8>> {
     let registry = reference.resolve_registry();
     let failed = |what: &str, cause: OciDistributionError| {
         Error::new(Kind::Component, what)
@@ -54,7 +52,7 @@ async fn download(reference: &Reference, limit: u64) -> Result<Vec<u8>> {
     // The process has one, unless this is the first to speak TLS in it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let protocol = if is_loopback(registry) { ClientProtocol::Http } else { ClientProtocol::Https };
-    let config = ClientConfig { protocol, connect_timeout: Some(PATIENCE), read_timeout: Some(PATIENCE), ..ClientConfig::default() };
+    let config = ClientConfig { protocol, connect_timeout: Some(silence), read_timeout: Some(silence), ..ClientConfig::default() };
     let client = Client::new(config);
     let auth = credentials(registry);
     let (manifest, _) =

@@ -45,7 +45,7 @@ impl Pipeline<'_> {
         tracing::info!(database = target.label(), slot = source.slot, publication = source.publication, "reading the log");
         self.readiness.set(true);
         self.reporter.watch(&session.ledger, None);
-        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
+        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template, self.config.flow.hand_over_events);
         let ended = tokio::select! {
             read = reader.run(&mut intake, *until) => read.map(|()| End::Drained),
             () = session.ledger.failed() => Ok(End::Stopped),
@@ -68,7 +68,7 @@ impl Pipeline<'_> {
         let control = target.connect().await?;
         // Who answers is compared with what is remembered, when the stream starts.
         control.identify().await?;
-        lock::acquire(&control, &self.config.name, None, source.takeover_delay).await?;
+        lock::acquire(&control, &self.config.name, None, source.lock_retry, source.takeover_delay).await?;
         for finding in findings(&control.client, source).await? {
             tracing::warn!("{finding}");
         }

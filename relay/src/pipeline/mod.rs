@@ -137,7 +137,7 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
     };
     let mut background = Vec::new();
     if let Some(address) = config.admin.listen {
-        let port = admin::serve(address, pipeline.readiness.clone(), Arc::clone(&control), token).await?;
+        let port = admin::serve(&config.admin, address, pipeline.readiness.clone(), Arc::clone(&control), token).await?;
         background.push(Background(port));
     }
     background.push(Background(tokio::spawn(Arc::clone(&control).watch())));
@@ -198,7 +198,7 @@ impl Pipeline<'_> {
         let Source::File(source) = &self.config.source else { return Ok(()) };
         let session = self.session().await?;
         self.reporter.watch(&session.ledger, None);
-        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
+        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template, self.config.flow.hand_over_events);
         let ended = tokio::select! {
             read = file::read(source, &mut intake) => read.map(|()| End::Drained),
             () = session.ledger.failed() => Ok(End::Stopped),

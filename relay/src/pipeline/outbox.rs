@@ -42,7 +42,7 @@ impl Pipeline<'_> {
         };
         self.readiness.set(true);
         self.reporter.watch(&session.ledger, backlog.map(|b| b.rows));
-        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template);
+        let mut intake = Intake::new(&session.ledger, &session.workers, &self.template, self.config.flow.hand_over_events);
         let ended = tokio::select! {
             read = reader.run(&mut intake, *backlog) => read.map(|()| End::Drained),
             acknowledged = acknowledger.run(&session.ledger) => acknowledged.map(|()| End::Stopped),
@@ -69,17 +69,18 @@ impl Pipeline<'_> {
         let connection = target.connect().await?;
         self.same_server(connection.identify().await?)?;
         let table_lock = (!source.retain).then_some(name);
-        lock::acquire(&connection, &self.config.name, table_lock, source.takeover_delay).await?;
+        lock::acquire(&connection, &self.config.name, table_lock, source.lock_retry, source.takeover_delay).await?;
         let table = Table::find(&connection.client, name, &source.columns).await?;
         let findings = audit(&connection.client, &table, source.retain).await?;
         refuse(&table, &findings)?;
         let unfinished = Unfinished::default();
         let second = target.connect().await?;
+        let rows = source.delete_rows as usize;
         let (acknowledger, floor) = if source.retain {
-            let (acknowledger, checkpoint) = Acknowledger::retaining(second, &table, &self.config.name, unfinished.clone()).await?;
+            let (acknowledger, checkpoint) = Acknowledger::retaining(second, &table, rows, &self.config.name, unfinished.clone()).await?;
             (acknowledger, checkpoint.floor)
         } else {
-            (Acknowledger::deleting(second, &table, unfinished.clone(), waiting.to_vec()).await?, 0)
+            (Acknowledger::deleting(second, &table, rows, unfinished.clone(), waiting.to_vec()).await?, 0)
         };
         let reader = Reader::new(connection, &table, source, floor, unfinished).await?;
         tracing::info!(database = target.label(), table = %name, pipeline = self.config.name, "reading the outbox");

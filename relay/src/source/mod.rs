@@ -17,11 +17,6 @@ use crate::lane::{Task, Workers};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Events handed to the workers together. Waking a worker for each row cost
-/// more than all its work: a lane then had 1.5 events a batch where it now has
-/// a dozen, and a row 28 µs of CPU.
-const HAND_OVER: usize = 1024;
-
 /// FNV-1a, 64 bit, of the key, else of the entity (source: Fowler, Noll and Vo,
 /// `draft-eastlake-fnv`). Frozen: changing it would move keys between lanes.
 #[must_use]
@@ -39,12 +34,13 @@ pub struct Intake<'a> {
     names: Names<'a>,
     /// Admitted, and not handed over yet.
     pending: Vec<(usize, Task)>,
+    hand_over: usize,
 }
 
 impl<'a> Intake<'a> {
-    /// An intake of one session.
-    pub fn new(ledger: &'a Arc<Ledger>, workers: &'a Workers, topic: &'a TopicTemplate) -> Self {
-        Self { ledger, workers, names: Names::new(topic), pending: Vec::new() }
+    /// An intake of one session, which hands over `hand_over` events at a time at most.
+    pub fn new(ledger: &'a Arc<Ledger>, workers: &'a Workers, topic: &'a TopicTemplate, hand_over: usize) -> Self {
+        Self { ledger, workers, names: Names::new(topic), pending: Vec::new(), hand_over }
     }
 
     /// The names that its events share.
@@ -58,7 +54,7 @@ impl<'a> Intake<'a> {
         match self.ledger.try_admit(event.position, event.size()) {
             Some(ticket) => {
                 self.pending.push((lane, Task { event, ticket }));
-                if self.pending.len() >= HAND_OVER {
+                if self.pending.len() >= self.hand_over {
                     self.hand_over();
                 }
                 Ok(())

@@ -15,9 +15,6 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// One request to the cluster.
-const REQUEST: Duration = Duration::from_secs(10);
-
 /// Between two looks for a topic that was made a moment ago.
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(50);
 
@@ -28,6 +25,8 @@ pub struct Topic {
     /// Without the options that only producers know.
     client: ClientConfig,
     producer: FutureProducer,
+    /// One request to the cluster.
+    request: Duration,
 }
 
 impl Topic {
@@ -40,7 +39,13 @@ impl Topic {
         }
         client.remove("linger.ms");
         client.set("group.id", "relay-state").set("enable.auto.commit", "false").set("enable.partition.eof", "false");
-        Ok(Self { name, replication: sink.create_topics.as_ref().map_or(-1, |c| c.replication), client, producer })
+        Ok(Self {
+            name,
+            replication: sink.create_topics.as_ref().map_or(-1, |c| c.replication),
+            client,
+            producer,
+            request: sink.request_timeout,
+        })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -60,7 +65,7 @@ impl Topic {
     async fn create(&self) -> Result<()> {
         let admin: AdminClient<_> = self.client.create().or_kind(Kind::Config, "librdkafka refuses the configuration")?;
         let topic = NewTopic::new(&self.name, 1, TopicReplication::Fixed(self.replication)).set("cleanup.policy", "compact");
-        let options = AdminOptions::new().operation_timeout(Some(REQUEST));
+        let options = AdminOptions::new().operation_timeout(Some(self.request));
         let made = admin.create_topics([&topic], &options).await.map_err(|e| self.failed("cannot create the state topic", e))?;
         match made.into_iter().next() {
             None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => Ok(()),
@@ -70,7 +75,7 @@ impl Topic {
 
     pub(super) async fn load(&self) -> Result<Records> {
         self.create().await?;
-        self.read(REQUEST).await.map_err(|e| self.failed("cannot read the state topic", e))
+        self.read(self.request).await.map_err(|e| self.failed("cannot read the state topic", e))
     }
 
     /// Nothing is remembered where there is no topic.
@@ -83,8 +88,8 @@ impl Topic {
 
     /// `patience` is how long a topic may be unknown.
     async fn read(&self, patience: Duration) -> std::result::Result<Records, KafkaError> {
-        let (client, name) = (self.client.clone(), self.name.clone());
-        let read = tokio::task::spawn_blocking(move || read(&client, &name, patience)).await;
+        let (client, name, request) = (self.client.clone(), self.name.clone(), self.request);
+        let read = tokio::task::spawn_blocking(move || read(&client, &name, patience, request)).await;
         read.unwrap_or(Err(KafkaError::Canceled))
     }
 
@@ -104,13 +109,13 @@ fn is_unknown(error: &KafkaError) -> bool {
 }
 
 /// Everything up to the end of the partition as it is now.
-fn read(client: &ClientConfig, name: &str, patience: Duration) -> std::result::Result<Records, KafkaError> {
+fn read(client: &ClientConfig, name: &str, patience: Duration, request: Duration) -> std::result::Result<Records, KafkaError> {
     let consumer: BaseConsumer = client.create()?;
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(name, 0, Offset::Beginning)?;
-    let (patience, deadline) = (Instant::now() + patience, Instant::now() + REQUEST);
+    let (patience, deadline) = (Instant::now() + patience, Instant::now() + request);
     let end = loop {
-        match consumer.fetch_watermarks(name, 0, REQUEST) {
+        match consumer.fetch_watermarks(name, 0, request) {
             Ok((_, end)) => break end,
             // Made is not yet known everywhere.
             Err(error) if is_unknown(&error) && Instant::now() < patience => std::thread::park_timeout(UNKNOWN_PAUSE),

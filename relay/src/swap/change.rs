@@ -319,16 +319,19 @@ impl Control {
 
     async fn note(&self, change: &Change, report: &Report) {
         metrics::counter!(SWAPS, "outcome" => report.outcome.label()).increment(1);
-        self.state().history.add(Entry {
-            at: now(),
-            by: change.by.clone(),
-            way: change.way,
-            generation: report.generation,
-            stages: report.stages.clone(),
-            outcome: report.outcome,
-            reason: report.reason.clone(),
-            gates: report.gates.clone(),
-        });
+        self.state().history.add(
+            Entry {
+                at: now(),
+                by: change.by.clone(),
+                way: change.way,
+                generation: report.generation,
+                stages: report.stages.clone(),
+                outcome: report.outcome,
+                reason: report.reason.clone(),
+                gates: report.gates.clone(),
+            },
+            self.config.history,
+        );
         self.remember_history().await;
     }
 

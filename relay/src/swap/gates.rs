@@ -115,8 +115,8 @@ impl Gates {
             self.pass(Gate::Cases, || suite.map_or(Ok(((), None)), |(place, suite)| pass_cases(&suite?, &place)))?;
         }
         let Proposal { old, sample, demand, .. } = proposal;
-        let (policy, tolerate) = (self.config.shadow, self.config.tolerate.clone());
-        self.pass(Gate::Shadow, || match shadow(old, &chain, sample, policy, *demand, &tolerate) {
+        let config = self.config.clone();
+        self.pass(Gate::Shadow, || match shadow(old, &chain, sample, &config, *demand) {
             _ if sample.is_empty() => Ok(((), None)),
             Ok(text) => Ok(((), Some(text))),
             Err(text) => Err(Error::new(Kind::SwapRefused, text).remedy(

@@ -4,9 +4,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
 
-/// Entries kept; the oldest go.
-const LENGTH: usize = 100;
-
 /// What a new generation has to pass, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -157,12 +154,12 @@ pub struct Entry {
 pub struct History(VecDeque<Entry>);
 
 impl History {
-    /// Adds one.
-    pub fn add(&mut self, entry: Entry) {
-        if self.0.len() >= LENGTH {
+    /// Adds one, and keeps `length` of them.
+    pub fn add(&mut self, entry: Entry, length: usize) {
+        self.0.push_back(entry);
+        while self.0.len() > length {
             self.0.pop_front();
         }
-        self.0.push_back(entry);
     }
 
     /// Says what became of a generation in the end.
@@ -170,6 +167,26 @@ impl History {
         if let Some(entry) = self.0.iter_mut().rev().find(|entry| entry.generation == Some(generation)) {
             entry.outcome = outcome;
             entry.reason = reason;
+        }
+    }
+
+    /// The highest number that a generation ever had.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.0.iter().filter_map(|entry| entry.generation).max().unwrap_or_default()
+    }
+
+    /// Whether nothing ever happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Closes what a relay that ended has left open: its canaries are not active.
+    pub fn close(&mut self) {
+        for entry in self.0.iter_mut().filter(|entry| entry.outcome == Outcome::Canary) {
+            entry.outcome = Outcome::Superseded;
+            entry.reason = Some("the relay ended before it had all lanes".to_owned());
         }
     }
 

@@ -1,16 +1,12 @@
 //! A new chain beside the old one on recent events, and nothing published.
 
-use crate::config::{Shadow as Policy, Tolerances};
+use crate::config::{Shadow as Policy, Swap};
 use crate::event::Event;
 use crate::generation::{Generation, Totals, verdict};
 use crate::suite::compare;
 use crate::transform::{Chain, LaneChain};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Longer than this nobody wants to wait for the shadow; what was seen by then
-/// must do. The sample's 4 MiB take JavaScript a second.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Characters of such a name.
 const NAME: usize = 64;
@@ -49,20 +45,13 @@ struct Found {
 
 /// Compares on these batches. The text says what was found, `Err` that it is not
 /// good enough.
-pub fn shadow(
-    old: &Arc<Chain>,
-    new: &Arc<Chain>,
-    batches: &[Vec<Event>],
-    policy: Policy,
-    demand: Demand,
-    tolerances: &Tolerances,
-) -> Result<String, String> {
+pub fn shadow(old: &Arc<Chain>, new: &Arc<Chain>, batches: &[Vec<Event>], config: &Swap, demand: Demand) -> Result<String, String> {
     // What the guests log was logged when the events were real.
     let quiet = tracing::subscriber::NoSubscriber::new();
     let (first, again, made, before, after, fault) = tracing::subscriber::with_default(quiet, || {
-        let (first, before, _) = pass(old, batches);
-        let (again, _, _) = pass(old, batches);
-        let (made, after, fault) = pass(new, batches);
+        let (first, before, _) = pass(old, batches, config.shadow_time);
+        let (again, _, _) = pass(old, batches, config.shadow_time);
+        let (made, after, fault) = pass(new, batches, config.shadow_time);
         (first, again, made, before, after, fault)
     });
     let mut found = Found::default();
@@ -70,18 +59,18 @@ pub fn shadow(
     for ((event, (first, again)), made) in events.zip(first.iter().zip(&again)).zip(&made) {
         found.add(event, first, again, made);
     }
-    found.judge(policy, demand, verdict(&after, &before, tolerances, fault))
+    found.judge(config.shadow, demand, verdict(&after, &before, &config.tolerate, fault))
 }
 
 /// What becomes of the events, batch by batch on one lane's instances.
-fn pass(chain: &Arc<Chain>, batches: &[Vec<Event>]) -> (Vec<Became>, Totals, Option<&'static str>) {
+fn pass(chain: &Arc<Chain>, batches: &[Vec<Event>], patience: Duration) -> (Vec<Became>, Totals, Option<&'static str>) {
     let generation = Generation::new(0, Arc::clone(chain));
     let mut lane = LaneChain::new(Arc::clone(chain));
     let (mut became, mut fault, begun) = (Vec::new(), None, Instant::now());
     for batch in batches {
         let mut from = 0;
         while from < batch.len() {
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > patience {
                 return (became, generation.meter.totals(), fault);
             }
             let (rest, started) = (&batch[from..], Instant::now());

@@ -78,14 +78,19 @@ impl Control {
         let owned = Owned(Arc::clone(self));
         if let Some(store) = &self.store {
             let records = store.peek().await?;
-            if let Some(found) = record::read(&records)?
-                && !self.knows(&found)
+            let found = record::read(&records)?.filter(|found| !self.knows(found));
+            let history: Option<History> = crate::state::read(&records, record::HISTORY)?;
+            // Who does not hold the pipeline begins no swap; one may be on its way.
+            let _turn = self.turn.lock().await;
+            if let Some(mut history) = history
+                && (found.is_some() || self.state().history.is_empty())
             {
-                // Who does not hold the pipeline begins no swap; one may be on its way.
-                let _turn = self.turn.lock().await;
-                if let Some(history) = crate::state::read(&records, record::HISTORY)? {
-                    self.state().history = history;
-                }
+                history.close();
+                let mut state = self.state();
+                state.newest = state.newest.max(history.newest());
+                state.history = history;
+            }
+            if let Some(found) = found {
                 self.adopt(found).await?;
             }
         }
@@ -157,7 +162,8 @@ impl Control {
         }
         state.candidate = None;
         state.revision = found.revision;
-        state.newest = found.newest.max(found.generation) + u64::from(!stored);
+        // A canary that never was active had a number too.
+        state.newest = found.newest.max(found.generation).max(state.history.newest()) + u64::from(!stored);
         let number = if stored { found.generation } else { state.newest };
         let generation = Generation::new(number, chain);
         state.stages = stages;
@@ -169,16 +175,19 @@ impl Control {
         let previous = previous.map(|(generation, _)| generation);
         if !stored {
             let stages = named(&state.stages);
-            state.history.add(Entry {
-                at: now(),
-                by: "relay.toml".into(),
-                way: Way::Start,
-                generation: Some(number),
-                stages,
-                outcome: Outcome::Active,
-                reason: None,
-                gates: Vec::new(),
-            });
+            state.history.add(
+                Entry {
+                    at: now(),
+                    by: "relay.toml".into(),
+                    way: Way::Start,
+                    generation: Some(number),
+                    stages,
+                    outcome: Outcome::Active,
+                    reason: None,
+                    gates: Vec::new(),
+                },
+                self.config.history,
+            );
         }
         (generation, previous)
     }

@@ -165,7 +165,7 @@ impl Control {
                 reason: Some(format!("back from generation {gone}")),
                 gates: Vec::new(),
             };
-            state.history.add(entry);
+            state.history.add(entry, self.config.history);
         }
         tracing::warn!(generation = gone, by, "rolled back");
         metrics::counter!(SWAPS, "outcome" => Outcome::RolledBack.label()).increment(1);

@@ -11,10 +11,6 @@ use std::time::{Duration, Instant};
 use wasmtime::component::ResourceAny;
 use wasmtime::{ResourceLimiter, Store};
 
-/// Share of `limits.memory` past which an instance is replaced between batches:
-/// before a slow leak fails an event.
-const WATERMARK: (usize, usize) = (3, 4);
-
 /// What the store knows: limits and log, nothing of the world outside.
 pub struct Guest {
     limiter: Limiter,
@@ -199,13 +195,13 @@ impl Instance {
     /// its memory passed the watermark.
     pub(super) fn is_spent(&self, limits: &Limits) -> bool {
         let served = limits.recycle_after > 0 && self.calls >= limits.recycle_after;
-        served || self.is_outgrown()
+        served || self.is_outgrown(limits)
     }
 
     /// Whether its memory passed the watermark.
-    pub(super) fn is_outgrown(&self) -> bool {
+    pub(super) fn is_outgrown(&self, limits: &Limits) -> bool {
         let limiter = &self.store.data().limiter;
-        limiter.used > limiter.memory / WATERMARK.1 * WATERMARK.0
+        limiter.used.saturating_mul(100) > limiter.memory.saturating_mul(usize::from(limits.memory_watermark))
     }
 
     /// One call with consecutive events of a lane. `ids` are theirs, for the log.

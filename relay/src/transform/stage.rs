@@ -152,7 +152,7 @@ impl LaneStage {
             self.strain.add(Strain { faults: 1, fault: Some(fault.code), outgrown: 0 });
             Failed::Call(fault)
         })?;
-        self.strain.outgrown += u32::from(instance.is_outgrown());
+        self.strain.outgrown += u32::from(instance.is_outgrown(&stage.limits));
         if !instance.is_spent(&stage.limits) {
             self.instance = Some(instance);
         }

@@ -15,17 +15,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use wildmatch::WildMatch;
 
-/// One request to the cluster; longer than any healthy broker needs.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Limits of topics only sharpen the checks, so nobody waits long for them.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pause between two tries to reach a broker that is down.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-/// How often partition counts are compared.
-const WATCH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// librdkafka's default; smaller where a topic takes less, because a batch is
 /// refused as a whole even if each of its messages would fit.
@@ -51,6 +45,7 @@ pub struct Topics {
     create: Option<CreateTopics>,
     known: Known,
     closing: Arc<AtomicBool>,
+    request_timeout: Duration,
     batch_size: usize,
     /// Whether the batch size is ours to choose.
     adapts: bool,
@@ -74,13 +69,14 @@ impl Topics {
             .map_err(|e| e.at("field", "sink.librdkafka").remedy("correct the option it names"))?;
         let admin = Arc::new(admin);
         let known = Known::default();
-        let watch = Watch::start(&admin, &known)?;
+        let watch = Watch::start(&admin, &known, config)?;
         let mut topics = Self {
             admin,
             runtime,
             create: config.create_topics.clone(),
             known,
             closing,
+            request_timeout: config.request_timeout,
             batch_size: BATCH_SIZE,
             adapts: !config.librdkafka.contains_key("batch.size"),
             opaque: AtomicBool::new(false),
@@ -176,7 +172,7 @@ impl Topics {
     /// # Errors
     /// `BrokerUnavailable` or `BrokerUnusable`.
     pub fn partitions(&self) -> Result<HashMap<String, u32>> {
-        partitions(&self.admin)
+        partitions(&self.admin, self.request_timeout)
     }
 
     fn make(&self, name: &str, create: &CreateTopics) -> Result<()> {
@@ -184,7 +180,7 @@ impl Topics {
         for (key, value) in &create.config {
             topic = topic.set(key, value);
         }
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
+        let options = AdminOptions::new().request_timeout(Some(self.request_timeout)).operation_timeout(Some(self.request_timeout));
         let request = self.admin.create_topics([&topic], &options);
         let results = self.block_on(request).map_err(|e| broker_error(&e))?;
         for result in results {
@@ -205,7 +201,7 @@ impl Topics {
         let mut resources = HashMap::new();
         if !names.is_empty() && !self.opaque.load(Ordering::Relaxed) {
             let specifiers: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-            let options = AdminOptions::new().request_timeout(Some(DESCRIBE_TIMEOUT));
+            let options = AdminOptions::new().request_timeout(Some(DESCRIBE_TIMEOUT.min(self.request_timeout)));
             match self.block_on(self.admin.describe_configs(&specifiers, &options)) {
                 Ok(found) => resources = found.into_iter().flatten().map(|r| (topic_of(&r), r)).collect(),
                 Err(error) => {
@@ -245,8 +241,8 @@ fn topic_of(resource: &ConfigResource) -> String {
     }
 }
 
-fn partitions(admin: &AdminClient<DefaultClientContext>) -> Result<HashMap<String, u32>> {
-    let metadata = admin.inner().fetch_metadata(None, REQUEST_TIMEOUT).map_err(|e| broker_error(&e))?;
+fn partitions(admin: &AdminClient<DefaultClientContext>, timeout: Duration) -> Result<HashMap<String, u32>> {
+    let metadata = admin.inner().fetch_metadata(None, timeout).map_err(|e| broker_error(&e))?;
     let counts = metadata.topics().iter().filter(|t| t.error().is_none());
     Ok(counts.map(|t| (t.name().to_owned(), u32::try_from(t.partitions().len()).unwrap_or(u32::MAX))).collect())
 }
@@ -280,7 +276,8 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(admin: &Arc<AdminClient<DefaultClientContext>>, known: &Known) -> Result<Self> {
+    fn start(admin: &Arc<AdminClient<DefaultClientContext>>, known: &Known, config: &KafkaSink) -> Result<Self> {
+        let (interval, timeout) = (config.topic_check, config.request_timeout);
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let (admin, known, stopped) = (Arc::clone(admin), Arc::clone(known), Arc::clone(&stop));
         std::thread::Builder::new()
@@ -289,13 +286,12 @@ impl Watch {
                 let (flag, changed) = &*stopped;
                 loop {
                     let guard = flag.lock().unwrap_or_else(PoisonError::into_inner);
-                    let (guard, _) =
-                        changed.wait_timeout_while(guard, WATCH_INTERVAL, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
+                    let (guard, _) = changed.wait_timeout_while(guard, interval, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
                     if *guard {
                         return;
                     }
                     drop(guard);
-                    let Ok(now) = partitions(&admin) else { continue };
+                    let Ok(now) = partitions(&admin, timeout) else { continue };
                     for (name, info) in known.write().unwrap_or_else(PoisonError::into_inner).iter_mut() {
                         if let Some(count) = now.get(name).filter(|count| **count != info.partitions) {
                             tracing::warn!(

@@ -79,10 +79,6 @@ pub(super) struct Snapshots {
     watermarks: u64,
 }
 
-/// How long a chunk is read again and again before the session ends: the stream
-/// rests meanwhile.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// What a watermark released.
 pub(super) struct Released {
     /// The table as it is described now.
@@ -183,7 +179,7 @@ impl Snapshots {
             if self.delivered.iter().all(|xid| visibility.sees(*xid)) {
                 break (visibility, rows.collect::<Vec<_>>());
             }
-            if started.elapsed() >= PATIENCE {
+            if started.elapsed() >= source.snapshot_patience {
                 return Err(Error::new(Kind::DatabaseUnavailable, "a transaction is in the log, and stays invisible")
                     .at("table", &name)
                     .remedy("it waits for a synchronous standby that does not answer; the relay connects again"));

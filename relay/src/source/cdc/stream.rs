@@ -34,14 +34,6 @@ use tokio::time::Instant;
 /// How often progress is told to the session that talks to the server.
 const ACKNOWLEDGE: Duration = Duration::from_millis(100);
 
-/// What was read waits for company until nothing came for this long: a walsender
-/// at work has more long before, and nobody feels it otherwise.
-const QUIET: Duration = Duration::from_millis(1);
-
-/// And never longer than this. Woken for each change, a lane has batches of one,
-/// and each costs a wake-up and a call into Wasm; in this time come hundreds.
-const HOLD: Duration = Duration::from_millis(10);
-
 /// Changes between two looks at the clock while there is no pause.
 const BREATH: u32 = 1024;
 
@@ -160,8 +152,9 @@ impl Reader {
             let event = match self.ready().await {
                 Some(event) => event,
                 None if intake.holds_back() => {
-                    let (now, last) = (Instant::now(), *held.get_or_insert_with(|| Instant::now() + HOLD));
-                    match tokio::time::timeout_at(last.min(now + QUIET), self.client.recv()).await {
+                    let (quiet, delay) = (self.source.hand_over_quiet, self.source.hand_over_delay);
+                    let (now, last) = (Instant::now(), *held.get_or_insert_with(|| Instant::now() + delay));
+                    match tokio::time::timeout_at(last.min(now + quiet), self.client.recv()).await {
                         Ok(event) => event,
                         Err(_) => {
                             held = None;

@@ -9,9 +9,6 @@ use crate::source::postgres::{Connection, classify, literal, quote};
 use rangemap::RangeInclusiveSet;
 use tokio_postgres::Statement;
 
-/// Rows of one DELETE: bounds the transaction, not the throughput.
-const DELETE_ROWS: usize = 10_000;
-
 enum Mode {
     Delete,
     Retain { pipeline: String, acknowledged: RangeInclusiveSet<i64>, floor: i64 },
@@ -25,6 +22,8 @@ pub struct Acknowledger {
     unfinished: Unfinished,
     /// Published and not yet deleted; survives a lost session.
     waiting: Vec<i64>,
+    /// Of one statement.
+    rows: usize,
 }
 
 /// What `retain` remembers.
@@ -37,25 +36,32 @@ pub struct Checkpoint {
 }
 
 impl Acknowledger {
-    /// Deletes rows; `waiting` are those a former session could not delete.
-    pub async fn deleting(connection: Connection, table: &Table, unfinished: Unfinished, waiting: Vec<i64>) -> Result<Self> {
+    /// Deletes rows, `rows` at a time at most; `waiting` are those a former session
+    /// could not delete.
+    pub async fn deleting(connection: Connection, table: &Table, rows: usize, unfinished: Unfinished, waiting: Vec<i64>) -> Result<Self> {
         let sql = format!("DELETE FROM {} WHERE {} = ANY ($1)", table.name.sql(), quote(&table.seq.name));
         let statement = connection.client.prepare(&sql).await.map_err(|e| classify(e, "cannot prepare the delete"))?;
         waiting.iter().for_each(|seq| unfinished.insert(*seq));
-        Ok(Self { connection, statement, mode: Mode::Delete, unfinished, waiting })
+        Ok(Self { connection, statement, mode: Mode::Delete, unfinished, waiting, rows })
     }
 
     /// Keeps rows and records progress in `relay_checkpoint`.
-    pub async fn retaining(connection: Connection, table: &Table, pipeline: &str, unfinished: Unfinished) -> Result<(Self, Checkpoint)> {
+    pub async fn retaining(
+        connection: Connection,
+        table: &Table,
+        rows: usize,
+        pipeline: &str,
+        unfinished: Unfinished,
+    ) -> Result<(Self, Checkpoint)> {
         let read = format!(
             "SELECT c.floor, lower(r), upper(r) - 1 FROM {} c LEFT JOIN LATERAL unnest(c.acknowledged) r ON true \
              WHERE c.pipeline = $1 AND c.table_name = $2",
             ddl::CHECKPOINT
         );
         let name = table.name.to_string();
-        let rows = connection.client.query(&read, &[&pipeline, &name]).await.map_err(|e| classify(e, "cannot read relay_checkpoint"))?;
+        let found = connection.client.query(&read, &[&pipeline, &name]).await.map_err(|e| classify(e, "cannot read relay_checkpoint"))?;
         let mut checkpoint = Checkpoint::default();
-        for row in rows {
+        for row in found {
             checkpoint.floor = row.get(0);
             if let (Some(low), Some(high)) = (row.get::<_, Option<i64>>(1), row.get::<_, Option<i64>>(2)) {
                 checkpoint.acknowledged.insert(low..=high);
@@ -71,7 +77,7 @@ impl Acknowledger {
         let statement = connection.client.prepare(&write).await.map_err(|e| classify(e, "cannot prepare the checkpoint"))?;
         unfinished.restore(&checkpoint);
         let mode = Mode::Retain { pipeline: pipeline.to_owned(), acknowledged: checkpoint.acknowledged.clone(), floor: checkpoint.floor };
-        Ok((Self { connection, statement, mode, unfinished, waiting: Vec::new() }, checkpoint))
+        Ok((Self { connection, statement, mode, unfinished, waiting: Vec::new(), rows }, checkpoint))
     }
 
     /// Acknowledges whatever is done, as it gets done, for ever.
@@ -93,7 +99,7 @@ impl Acknowledger {
             // The oldest first: after a crash only a tail may come again, or a
             // consumer would end with an older value. Taken out only once it
             // succeeded.
-            let chunk: Vec<i64> = self.waiting.iter().take(DELETE_ROWS).copied().collect();
+            let chunk: Vec<i64> = self.waiting.iter().take(self.rows).copied().collect();
             self.acknowledge(&chunk).await?;
             self.waiting.drain(..chunk.len());
         }

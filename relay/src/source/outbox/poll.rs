@@ -16,18 +16,6 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{RowStream, Statement};
 
-/// How long a SELECT may stand open while there is no room; then it is
-/// cancelled, so that its snapshot does not hold back vacuum.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// While there is no room the session is touched this often, so that a dead
-/// one is noticed even if the network says nothing.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
-/// A floor held for this long by somebody's old transaction is worth a line:
-/// delivery goes on, but every poll reads more rows again.
-const FLOOR_HELD: Duration = Duration::from_secs(30);
-
 /// The rows that are to be published before `--until-drained` ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Backlog {
@@ -58,6 +46,9 @@ pub struct Reader {
     limit: i64,
     poll_min: Duration,
     poll_max: Duration,
+    stall: Duration,
+    check: Duration,
+    floor_warning: Duration,
     /// Since when the floor stands below a barrier, and which.
     held: Option<(Instant, i64)>,
 }
@@ -93,6 +84,9 @@ impl Reader {
             limit: i64::from(source.batch_rows),
             poll_min: source.poll_min,
             poll_max: source.poll_max,
+            stall: source.select_stall,
+            check: source.session_check,
+            floor_warning: source.floor_warning,
             held: None,
             connection,
         })
@@ -144,7 +138,7 @@ impl Reader {
             () = intake.room() => Ok(()),
             // Closed when the session ends.
             notified = self.connection.notified.recv() => notified.map(drop).ok_or_else(session_ended),
-            () = tokio::time::sleep(HEARTBEAT) => match self.connection.client.batch_execute("SELECT 1").await {
+            () = tokio::time::sleep(self.check) => match self.connection.client.batch_execute("SELECT 1").await {
                 Err(error) if !self.excuses(&error) => Err(classify(error, "the session that holds the lock ended")),
                 _ => Ok(()),
             },
@@ -203,7 +197,7 @@ impl Reader {
             };
             let (seq, lane, event) = row::read(&row, intake.names())?;
             self.unfinished.insert(seq);
-            if intake.admit_within(lane, event, PATIENCE).await.is_err() {
+            if intake.admit_within(lane, event, self.stall).await.is_err() {
                 self.unfinished.remove(&[seq]);
                 self.cancelling = true;
                 self.connection.cancel().await;
@@ -228,7 +222,7 @@ impl Reader {
         match self.held {
             _ if !self.floor.is_held() => self.held = None,
             Some((since, at)) if at == safe => {
-                if since.elapsed() < FLOOR_HELD {
+                if since.elapsed() < self.floor_warning {
                     return Ok(());
                 }
                 self.held = Some((Instant::now(), safe));

@@ -5,9 +5,6 @@ use crate::error::{Error, Kind, Result};
 use crate::source::postgres::{Connection, TableName, classify};
 use std::time::Duration;
 
-/// How often a waiting relay tries again.
-const RETRY: Duration = Duration::from_millis(500);
-
 /// First key of the lock on the pipeline's name, so that it meets no
 /// application's: "rlay".
 const PIPELINES: i32 = 0x726c_6179;
@@ -17,19 +14,25 @@ const PIPELINES: i32 = 0x726c_6179;
 const TABLES: i32 = 0x726c_6174;
 
 /// Waits until this session owns the pipeline and, where it deletes rows, the
-/// table. A relay that had to wait waits `takeover_delay` again, so that what
-/// the former owner had in flight is out.
+/// table, trying every `retry`. A relay that had to wait waits `takeover_delay`
+/// again, so that what the former owner had in flight is out.
 ///
 /// # Errors
 /// When the session ends, or another pipeline owns the table.
-pub async fn acquire(connection: &Connection, pipeline: &str, table: Option<&TableName>, takeover_delay: Duration) -> Result<()> {
+pub async fn acquire(
+    connection: &Connection,
+    pipeline: &str,
+    table: Option<&TableName>,
+    retry: Duration,
+    takeover_delay: Duration,
+) -> Result<()> {
     let mut waited = false;
     while !try_lock(connection, PIPELINES, pipeline).await? {
         if !waited {
             waited = true;
             tracing::info!(pipeline, "another relay owns this pipeline; standing by");
         }
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(retry).await;
     }
     if waited {
         tracing::info!(pipeline, delay = ?takeover_delay, "lock taken over; waiting for the former owner's last messages");

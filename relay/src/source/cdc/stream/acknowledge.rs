@@ -14,9 +14,6 @@ use metrics::gauge;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the slot is looked at: enough to warn in time.
-const INSPECT: Duration = Duration::from_secs(10);
-
 /// What is remembered of the window's head.
 fn mark(head: Head) -> Mark {
     (head.position.commit, head.event.then_some(head.position.index))
@@ -42,7 +39,7 @@ impl Reader {
             let sent = self.control.client.execute("SELECT pg_logical_emit_message(true, $1, $2)", &[&prefix, &content]).await;
             sent.map_err(|e| classify(e, "cannot write the heartbeat"))?;
         }
-        if self.inspected.is_none_or(|at| at.elapsed() >= INSPECT) {
+        if self.inspected.is_none_or(|at| at.elapsed() >= self.source.slot_check) {
             self.inspected = Some(Instant::now());
             self.inspect().await?;
         }
