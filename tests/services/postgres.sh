@@ -62,6 +62,9 @@ if [[ $command = stop ]]; then
   for pid in "${all[@]}"; do
     wait_for 30 gone "$pid" postgres || die "process $pid does not go away"
   done
+  # A dead server's System V segment stays; the seventh line has its key and its id.
+  segment=$(awk 'NR == 7 { print $2 }' "$mark/postmaster.pid" 2>/dev/null || true)
+  [[ -z $segment ]] || ipcrm -m "$segment" 2>/dev/null || true
   rm -f "$mark/postmaster.pid" "$home"/.s.PGSQL.*
   exit
 fi
@@ -94,6 +97,8 @@ shared_buffers = 128MB
 # synchronous_commit stays on: what a commit means is under test.
 fsync = off
 full_page_writes = off
+# In the data directory, where it goes with the rest after a SIGKILL; /dev/shm would keep it.
+dynamic_shared_memory_type = mmap
 END
     # A socket's path is at most 107 bytes.
     if (( ${#home} < 85 )); then echo "unix_socket_directories = '$home'"; else echo "unix_socket_directories = ''"; fi
