@@ -84,3 +84,42 @@ fn refusals_name_the_field_and_the_remedy() {
         assert!(message.contains(expected), "wanted `{expected}` in: {message}");
     }
 }
+
+#[test]
+fn no_bound_can_be_taken_away() {
+    let outbox = |line: &str| SMALL.replace("[sink]", &format!("{line}\n[sink]"));
+    let cdc = |line: &str| outbox(line).replace("\"outbox\"", "\"cdc\"\noutbox = \"o\"");
+    let after = |lines: &str| format!("{SMALL}{lines}\n");
+    let transform = |limit: &str| after(&format!("[[transform]]\npath = \"a.wasm\"\nlimits = {{ {limit} }}"));
+    for (text, field) in [
+        (outbox("lock_retry = \"0s\""), "source.lock_retry"),
+        (outbox("session_check = \"0s\""), "source.session_check"),
+        (outbox("floor_warning = \"0s\""), "source.floor_warning"),
+        (outbox("delete_rows = 0"), "source.delete_rows"),
+        // Meanwhile nobody looks whether the lock is still ours.
+        (outbox("select_stall = \"1m\""), "source.select_stall"),
+        (cdc("hand_over_delay = \"1m\""), "source.hand_over_delay"),
+        (cdc("hand_over_quiet = \"1m\""), "source.hand_over_quiet"),
+        (cdc("lock_retry = \"0s\""), "source.lock_retry"),
+        (cdc("slot_check = \"0s\""), "source.slot_check"),
+        (cdc("snapshot_patience = \"0s\""), "source.snapshot_patience"),
+        (after("request_timeout = \"2h\""), "sink.request_timeout"),
+        (after("topic_check = \"0s\""), "sink.topic_check"),
+        (after("[flow]\nhand_over_events = 0"), "flow.hand_over_events"),
+        (after("[admin]\nconnections = 0"), "admin.connections"),
+        (after("[admin]\nconnections = 100000"), "admin.connections"),
+        (after("[admin]\nhead_timeout = \"0s\""), "admin.head_timeout"),
+        (after("[admin]\nupload_timeout = \"0s\""), "admin.upload_timeout"),
+        (after("[modules]\nfetch_timeout = \"0s\""), "modules.fetch_timeout"),
+        (after("[modules]\nregistry_timeout = \"0s\""), "modules.registry_timeout"),
+        (after("[swap]\nshadow_time = \"0s\""), "swap.shadow_time"),
+        (after("[swap]\nhistory = 0"), "swap.history"),
+        (after("[swap]\nhistory = 100000"), "swap.history"),
+        (transform("memory_watermark = 0"), "limits.memory_watermark"),
+        (transform("memory_watermark = 101"), "limits.memory_watermark"),
+    ] {
+        let message = refused(&text);
+        assert!(message.contains(field), "wanted `{field}` in: {message}");
+    }
+    assert!(parse(&cdc("slot_check = \"1s\"")).is_ok() && parse(&outbox("lock_retry = \"1s\"")).is_ok());
+}
