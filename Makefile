@@ -32,6 +32,7 @@ lint: toolchain ## fmt, clippy, deny, shellcheck
 
 bench: toolchain transforms-rust ## Measure against the bare loops, in one run
 	@tests/services/install.sh postgres kafka
+	@.ci/stage "js transforms built" transforms/js/build.sh $(COMPONENTS)
 	RELAY_COMPONENTS=$(CURDIR)/$(COMPONENTS) cargo bench --locked -p relay
 
 transforms-rust: ## Build the Rust transforms and the tests' Rust guests into target/components

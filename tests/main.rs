@@ -28,6 +28,9 @@ mod sinks;
 mod stopping;
 mod suite;
 mod swap;
+// The points where a relay dies are in such a build only.
+#[cfg(debug_assertions)]
+mod swap_crash;
 mod trials;
 mod tutorial;
 mod visibility;

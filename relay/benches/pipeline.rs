@@ -145,7 +145,7 @@ async fn rounds(services: &Services, database: &Database, rows: u64) -> Result<R
 async fn swaps(services: &Services, rows: u64) -> Result<()> {
     let database = Database::create(&services.url).await?;
     let admin = relayed::admin(&services.brokers)?;
-    let names = ["relay, no swaps", "relay, a hundred swaps a minute"];
+    let names = ["relay, no swaps", "relay, 100 swaps a minute"];
     let (mut runs, mut made) = ([Vec::new(), Vec::new()], 0);
     for round in 0..=ROUNDS {
         for (kind, samples) in runs.iter_mut().enumerate() {
@@ -165,22 +165,7 @@ async fn swaps(services: &Services, rows: u64) -> Result<()> {
     database.drop().await?;
     println!("{rows} rows of {PAYLOAD} B, median of {ROUNDS} interleaved runs, {made} swaps; CPU time in µs a row\n");
     let rates = print_table(&names, &runs, rows);
-    println!("\nms from INSERT to a consumer, {} rows/s of {PAYLOAD} B, of all events inserted meanwhile\n", swapping::pace()?);
-    println!("{:28} {:>7} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "times", "events/s", "p50", "p99", "p99.9", "most", "stolen");
-    for phase in &phases {
-        let ms = |part| format!("{:.1}", phase.quantile(part));
-        println!(
-            "{:28} {:>7} {:>9.0} {:>8} {:>8} {:>8} {:>8} {:>7.1}%",
-            phase.name,
-            phase.times,
-            phase.rate(),
-            ms(0.5),
-            ms(0.99),
-            ms(0.999),
-            ms(1.0),
-            phase.stolen
-        );
-    }
+    swapping::print(&phases)?;
     println!();
     if let (&[without, with], [before, swaps, compile, after]) = (rates.as_slice(), phases.as_slice()) {
         ratio("rate with swaps ÷ without", with / without, "aim ≥ 0.9");

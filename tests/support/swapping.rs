@@ -1,7 +1,7 @@
 //! A pipeline whose transform is swapped while it runs: its configuration, its
 //! admin port, and components that differ by one byte or by what they do.
 
-use super::consumer::create_topic;
+use super::consumer::{Received, create_topic};
 use super::database::Database;
 use super::relay::{Finished, PATIENCE, Relay};
 use super::{component, eventually, services, unique};
@@ -104,6 +104,11 @@ pub fn chameleon(mode: &str) -> Vec<u8> {
     let at = bytes.windows(MARK.len()).position(|window| window == MARK).expect("the mode") + MARK.len();
     bytes[at..at + MODE].copy_from_slice(format!("{mode:MODE$}").as_bytes());
     bytes
+}
+
+/// Which component made a message.
+pub fn made_by(message: &Received) -> String {
+    message.header("relay-transform").expect("a header")
 }
 
 /// Its first twelve digits, as headers and the status have them.

@@ -31,6 +31,9 @@ const QUIET: Duration = Duration::from_secs(30);
 /// A large component is compiled again and again for so long.
 const COMPILING: Duration = Duration::from_secs(40);
 
+/// It has an engine for JavaScript in it.
+const LARGE: &str = "js/redact.wasm";
+
 /// Rows of a second while latency is measured, unless `RELAY_BENCH_PACE` says
 /// another: an eighth of what two cores drain, with everybody on them.
 const PACE: u64 = 5_000;
@@ -115,6 +118,8 @@ fn versions() -> Result<[Vec<u8>; 2]> {
 /// Drains the table, with a swap every [`EVERY`] or with none; how many.
 pub async fn drain(services: &Services, database: &Database, topic: &Topic<'_>, swaps: bool, rows: u64) -> Result<(Sample, usize)> {
     database.fill(rows).await?;
+    // Looked for now, and not when half of the time is over.
+    component(LARGE)?;
     let (relay, versions, over) = (Swappable::new(database, topic)?, versions()?, AtomicBool::new(false));
     let meter = Arc::new(Meter::new(services));
     let (_trigger, shutdown) = Shutdown::channel();
@@ -141,15 +146,15 @@ pub async fn drain(services: &Services, database: &Database, topic: &Topic<'_>, 
 /// A stretch of time, and the latencies of what was inserted in it.
 pub struct Phase {
     /// What happened meanwhile.
-    pub name: &'static str,
+    name: &'static str,
     /// How often.
-    pub times: usize,
+    times: usize,
     from: Duration,
     to: Duration,
     /// Percent of the machine's time that its host gave to others meanwhile.
-    pub stolen: f64,
+    stolen: f64,
     /// Sorted, in ms.
-    pub latencies: Vec<f64>,
+    latencies: Vec<f64>,
 }
 
 impl Phase {
@@ -161,13 +166,34 @@ impl Phase {
     }
 
     /// Events a second.
-    pub fn rate(&self) -> f64 {
+    fn rate(&self) -> f64 {
         self.latencies.len() as f64 / (self.to - self.from).as_secs_f64()
     }
 }
 
+/// A line for each.
+pub fn print(phases: &[Phase]) -> Result<()> {
+    println!("\nms from INSERT to a consumer, {} rows/s of {PAYLOAD} B, of all events inserted meanwhile\n", pace()?);
+    println!("{:28} {:>7} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "times", "events/s", "p50", "p99", "p99.9", "most", "stolen");
+    for phase in phases {
+        let ms = |part| format!("{:.1}", phase.quantile(part));
+        println!(
+            "{:28} {:>7} {:>9.0} {:>8} {:>8} {:>8} {:>8} {:>7.1}%",
+            phase.name,
+            phase.times,
+            phase.rate(),
+            ms(0.5),
+            ms(0.99),
+            ms(0.999),
+            ms(1.0),
+            phase.stolen
+        );
+    }
+    Ok(())
+}
+
 /// Rows a second.
-pub fn pace() -> Result<u64> {
+fn pace() -> Result<u64> {
     std::env::var("RELAY_BENCH_PACE").map_or(Ok(PACE), |pace| pace.parse()).context("RELAY_BENCH_PACE")
 }
 
@@ -231,7 +257,7 @@ pub async fn latencies(database: &Database, topic: &Topic<'_>) -> Result<Vec<Pha
 }
 
 async fn phases(relay: &Swappable, times: &Times, over: &AtomicBool) -> Result<Vec<Phase>> {
-    let (versions, large) = (versions()?, std::fs::read(component("js/redact.wasm")?)?);
+    let (versions, large) = (versions()?, std::fs::read(component(LARGE)?)?);
     let mut phases = Vec::new();
     let mut phase = |name, (from, before): (Duration, [f64; 2]), count: usize| {
         let after = host();

@@ -4,15 +4,15 @@
 mod cdc;
 mod env;
 mod limits;
+mod router;
 mod sink;
 mod source;
 mod swap;
 
 pub(crate) use cdc::matches;
-pub use cdc::{
-    CdcSource, ColumnFilter, Int8, MessageFormat, Numeric, OnUpdate, Place, Placement, Router, RowFormat, Rows, SnapshotMode, Truncate,
-};
+pub use cdc::{CdcSource, ColumnFilter, Int8, MessageFormat, Numeric, RowFormat, Rows, SnapshotMode, Truncate};
 pub use limits::{Flow, LANES, Limits};
+pub use router::{OnUpdate, Place, Placement, Router};
 pub use sink::{CreateTopics, KafkaSink, LinesSink, Sink};
 pub(crate) use sink::{DEFAULT_TOPIC, GUARANTEED};
 pub use source::{Columns, FileSource, OutboxSource, Source};

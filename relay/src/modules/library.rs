@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// How the files end.
 const ENDING: &str = "wasm";
@@ -19,9 +19,8 @@ const MANIFESTS: &str = "oci";
 #[derive(Clone, Debug)]
 pub struct Library {
     directory: PathBuf,
-    max_bytes: u64,
-    /// Of a fetch in all, and of a registry's silence.
-    pub(super) patience: (Duration, Duration),
+    /// Its bounds, and a registry's.
+    pub(super) config: Modules,
 }
 
 impl Library {
@@ -40,7 +39,7 @@ impl Library {
                 .at("field", "modules.directory")
                 .remedy("set modules.directory")
         })?;
-        Ok(Self { directory, max_bytes: config.max_bytes.as_u64(), patience: (config.fetch_timeout, config.registry_timeout) })
+        Ok(Self { directory, config: config.clone() })
     }
 
     fn path(&self, digest: &str) -> PathBuf {
@@ -139,7 +138,7 @@ impl Library {
         let mut gone = 0;
         for (_, size, path) in found {
             let kept = path.file_stem().is_some_and(|digest| keep.contains(&*digest.to_string_lossy()));
-            if total <= self.max_bytes || kept {
+            if total <= self.config.max_bytes.as_u64() || kept {
                 continue;
             }
             if fs::remove_file(&path).is_ok() {
@@ -165,6 +164,7 @@ fn private(directory: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use bytesize::ByteSize;
+    use std::time::Duration;
 
     fn library(directory: &Path, max_bytes: u64) -> Library {
         let config = Modules { directory: Some(directory.join("modules")), max_bytes: ByteSize(max_bytes), ..Modules::default() };

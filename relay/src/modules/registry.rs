@@ -2,6 +2,7 @@
 //! (source: `tag-runtime`, *Wasm OCI Artifact layout*): one layer, `application/wasm`.
 
 use super::Library;
+use crate::config::Modules;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::transform::digest;
 use futures_util::StreamExt as _;
@@ -29,7 +30,7 @@ pub(super) async fn fetch(text: &str, library: &Library, limit: u64) -> Result<P
     if let Some(path) = library.of_manifest(&manifest) {
         return Ok(path);
     }
-    let (transfer, silence) = library.patience;
+    let Modules { fetch_timeout: transfer, registry_timeout: silence, .. } = library.config;
     let slow = || {
         Error::new(Kind::Component, format!("the registry did not give the component within {transfer:?}"))
             .remedy("is the way to it slow? raise modules.fetch_timeout")
