@@ -2,7 +2,7 @@
 //! failure is its own event's.
 
 use crate::support::component;
-use relay::config::{Flow, Limits, When};
+use relay::config::{Flow, Limits, OnFailure, When};
 use relay::error::Kind;
 use relay::event::{Event, Header, read_line};
 use relay::transform::{Chain, LaneChain, Produced, StageSpec};
@@ -16,6 +16,7 @@ fn spec(path: PathBuf, settings: &str) -> StageSpec {
         limits: Limits::default(),
         when: When::default(),
         topics: vec!["other".into(), "orders.*".into()],
+        on_poison: OnFailure::Halt,
     }
 }
 

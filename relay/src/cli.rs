@@ -1,7 +1,9 @@
 //! The command line as data, and what every command shares: logging, runtime,
 //! exit code.
 
-use crate::commands::{attempt, bench, capture, check, demo, init, inspect, new, replay, run, snapshot, status, swap, test};
+use crate::commands::{
+    attempt, bench, capture, check, compile, dead_letters, demo, init, inspect, new, replay, run, snapshot, status, swap, test,
+};
 use crate::error::{Context as _, Error, Kind, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal as _;
@@ -50,6 +52,8 @@ enum Command {
     Swap(swap::Swap),
     /// Go back to the generation before the active one.
     Rollback(swap::Rollback),
+    /// List, show, redrive or discard the events that failed.
+    DeadLetters(dead_letters::DeadLetters),
     /// Have a table read as it is, beside its changes, by the relay that reads the log.
     Snapshot(snapshot::Snapshot),
     /// Start a transform in the language of your choice.
@@ -60,6 +64,8 @@ enum Command {
     Try(attempt::Try),
     /// Say what a component is, and whether it can be used.
     Inspect(inspect::Inspect),
+    /// Compile components ahead of time, so that starts and swaps need not.
+    Compile(compile::Compile),
     /// Measure what a transform costs, or compare two.
     Bench(bench::Bench),
     /// Write real rows into a file, and change nothing.
@@ -123,6 +129,7 @@ pub struct Flags {
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     log(cli.verbose, cli.log_format);
+    crate::swap::compiler::use_this_program();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = runtime.or_kind(Kind::Internal, "cannot start the runtime").and_then(|runtime| {
         let result = runtime.block_on(execute(cli.command));
@@ -147,11 +154,13 @@ async fn execute(command: Command) -> Result<()> {
         Command::Status(command) => command.execute().await,
         Command::Swap(command) => command.execute().await,
         Command::Rollback(command) => command.execute().await,
+        Command::DeadLetters(command) => command.execute().await,
         Command::Snapshot(command) => command.execute().await,
         Command::New(command) => command.execute().await,
         Command::Test(command) => command.execute().await,
         Command::Try(command) => command.execute().await,
         Command::Inspect(command) => command.execute().await,
+        Command::Compile(command) => command.execute().await,
         Command::Bench(command) => command.execute().await,
         Command::Capture(command) => command.execute().await,
         Command::Replay(command) => command.execute().await,

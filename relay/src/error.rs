@@ -12,6 +12,9 @@ pub enum Policy {
     /// Try again for ever, with backoff and the source paused; nothing is lost
     /// meanwhile because the database is the buffer.
     Retry,
+    /// The event's own failure: what `on_poison` of the transform says, or `on_refused`
+    /// of the sink. Halt where there is nowhere to put dead letters.
+    Event,
     /// Stop the relay; the exit code tells a supervisor why.
     Halt,
 }
@@ -126,11 +129,11 @@ impl Kind {
             Kind::ServerBehind => ("server-behind", Policy::Halt, 5),
             Kind::BrokerUnavailable => ("broker-unavailable", Policy::Retry, 6),
             Kind::BrokerUnusable => ("broker-unusable", Policy::Halt, 6),
-            Kind::MessageRefused => ("message-refused", Policy::Halt, 7),
-            Kind::Poison => ("poison", Policy::Halt, 7),
+            Kind::MessageRefused => ("message-refused", Policy::Event, 7),
+            Kind::Poison => ("poison", Policy::Event, 7),
             Kind::TransformHalt => ("transform-halt", Policy::Halt, 7),
-            Kind::Trap => ("trap", Policy::Halt, 7),
-            Kind::Contract => ("contract", Policy::Halt, 7),
+            Kind::Trap => ("trap", Policy::Event, 7),
+            Kind::Contract => ("contract", Policy::Event, 7),
             Kind::BadEvent => ("bad-event", Policy::Halt, 7),
             Kind::Io => ("io", Policy::Halt, 8),
             Kind::DrainTimeout => ("drain-timeout", Policy::Halt, 9),
@@ -218,6 +221,11 @@ impl Error {
         let text = self.to_string();
         let text = text.split("\n  guest:").next().unwrap_or_default().split("\n  remedy:").next().unwrap_or_default();
         text.replace("\n  at:", ";").replace('\n', " ")
+    }
+
+    /// Where it happened, by name.
+    pub fn coordinates(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.at.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
     /// The guest's stack or message.

@@ -22,6 +22,14 @@ pub const SNAPSHOT_ROWS: &str = "relay_snapshot_rows_total";
 pub const GENERATION: &str = "relay_generation";
 /// Generations asked for, by what came of them.
 pub const SWAPS: &str = "relay_swaps_total";
+/// Letters that there are, by state.
+pub const LETTERS: &str = "relay_dead_letters";
+/// Letters written, by state and code.
+pub const LETTERS_WRITTEN: &str = "relay_dead_letters_written_total";
+/// Keys that are held back.
+pub const PARKED_KEYS: &str = "relay_parked_keys";
+/// Events skipped, by code.
+pub const SKIPPED: &str = "relay_skipped_total";
 
 /// Every metric, with its help text; gauges are those without `_total`.
 pub const ALL: &[(&str, &str)] = &[
@@ -37,6 +45,10 @@ pub const ALL: &[(&str, &str)] = &[
     (OLDEST_TRANSACTION, "Age of the oldest transaction with an id, prepared ones included; it keeps the slot from moving."),
     (SNAPSHOT_ROWS, "Rows read by snapshots, by table."),
     (GENERATION, "Number of the generation that has all lanes; it grows with every swap and falls with a rollback."),
+    (LETTERS, "Letters that there are, by state: dead, parked. Alert on it."),
+    (LETTERS_WRITTEN, "Letters written, by state and kind of the error."),
+    (PARKED_KEYS, "Keys whose events are held back behind a dead letter."),
+    (SKIPPED, "Events that failed and were skipped, by kind of the error."),
     (SWAPS, "Generations asked for, by outcome: refused, dry-run, unchanged, canary, probation, active, rolled-back."),
 ];
 

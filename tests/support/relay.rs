@@ -61,6 +61,11 @@ impl Relay {
         eventually(&format!("`{text}` in the log of relay {:?}", self.args), PATIENCE, || self.log().contains(text));
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in bytes, if it still runs.
     pub fn rss(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;

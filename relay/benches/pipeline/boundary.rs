@@ -32,7 +32,7 @@ pub struct Line {
 
 /// A lane of its own with one transform.
 pub fn lane(transform: &Transform) -> Result<LaneChain> {
-    let spec = StageSpec::new(transform, &["*".to_owned()]);
+    let spec = StageSpec::new(transform, &["*".to_owned()], relay::config::OnFailure::Halt);
     let flow = Flow { batch_events: BATCH as usize, ..Flow::default() };
     Ok(LaneChain::new(Chain::load(&[spec], &flow)?))
 }

@@ -166,6 +166,10 @@ impl Sink for Measured {
         self.inner.publish(made.as_ref().unwrap_or(message), "redact@native000000", ticket)
     }
 
+    fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> relay::error::Result<()> {
+        self.inner.keep(id, letter, ticket)
+    }
+
     fn check(&self, message: &Event) -> relay::error::Result<()> {
         self.inner.check(message)
     }

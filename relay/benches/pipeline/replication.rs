@@ -172,6 +172,10 @@ impl Sink for Clocked {
         Ok(())
     }
 
+    fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> relay::error::Result<()> {
+        self.inner.keep(id, letter, ticket)
+    }
+
     fn check(&self, message: &Event) -> relay::error::Result<()> {
         self.inner.check(message)
     }

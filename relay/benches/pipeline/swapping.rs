@@ -77,6 +77,7 @@ impl Swappable {
         let modules = tempfile::tempdir()?;
         config.modules.directory = Some(modules.path().to_owned());
         config.validate()?;
+        relay::swap::compiler::use_program(env!("CARGO_BIN_EXE_relay").into());
         Ok(Self { config, client: Client::new(&address.to_string(), TOKEN.to_owned())?, _modules: modules })
     }
 

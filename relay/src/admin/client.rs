@@ -2,6 +2,7 @@
 
 use super::generations::BY;
 use crate::config::Config;
+use crate::dead_letters::{Answer, Filter, Wish};
 use crate::error::{Context as _, Error, Kind, Result};
 use serde_json::Value;
 use std::path::Path;
@@ -85,6 +86,20 @@ impl Client {
         // By its number: asked twice, or by two, it goes once.
         let newest = number("candidate").or_else(|| number("active")).unwrap_or_default();
         self.send(self.http.post(format!("{}/v1/rollback?generation={newest}", self.address))).await.map(|(_, answer)| answer)
+    }
+
+    /// Has letters redriven or discarded.
+    ///
+    /// # Errors
+    /// `Admin` if nobody answers, or it cannot be done now.
+    pub async fn dead_letters(&self, wish: Wish, filter: &Filter) -> Result<Answer> {
+        let wish = match wish {
+            Wish::Redrive => "redrive",
+            Wish::Discard => "discard",
+        };
+        let request = self.http.post(format!("{}/v1/dead-letters/{wish}", self.address)).json(filter);
+        let (_, answer) = self.send(request).await?;
+        serde_json::from_value(answer).or_kind(Kind::Admin, "the admin port answered something else")
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<(reqwest::StatusCode, Value)> {

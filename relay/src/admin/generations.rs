@@ -6,7 +6,7 @@ use crate::swap::{Choices, Control, Denied, Module, Outcome, Request as Swap};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -32,18 +32,16 @@ struct Shared {
     upload_timeout: Duration,
 }
 
-pub(super) fn routes(control: Arc<Control>, readiness: Readiness, token: Option<String>, upload_timeout: Duration) -> Router {
-    let token: Arc<Option<String>> = Arc::new(token);
+pub(super) fn routes(control: Arc<Control>, readiness: Readiness, upload_timeout: Duration) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/transforms/{name}", post(swap))
         .route("/rollback", post(rollback))
-        .layer(from_fn_with_state(token, authorise))
         .with_state(Shared { control, readiness, uploads: Arc::new(Semaphore::new(1)), upload_timeout })
 }
 
 /// Before anything of the body is read.
-async fn authorise(State(token): State<Arc<Option<String>>>, request: Request, next: Next) -> Response {
+pub(super) async fn authorise(State(token): State<Arc<Option<String>>>, request: Request, next: Next) -> Response {
     let Some(token) = token.as_ref() else {
         let error =
             Error::new(Kind::Admin, "this relay has no admin token, so nobody may ask this").remedy("set admin.token or admin.token_file");
@@ -72,7 +70,7 @@ fn warn_of_strangers() {
     }
 }
 
-fn refusal(status: StatusCode, error: &Error) -> Response {
+pub(super) fn refusal(status: StatusCode, error: &Error) -> Response {
     let body = json!({ "error": { "code": error.kind().code(), "message": error.line(), "remedy": error.advice() } });
     (status, Json(body)).into_response()
 }
@@ -196,7 +194,7 @@ fn denied(why: &Denied) -> Response {
 }
 
 /// Printable, and not long: it goes into logs.
-fn by(headers: &HeaderMap) -> String {
+pub(super) fn by(headers: &HeaderMap) -> String {
     let said = headers.get(BY).and_then(|value| value.to_str().ok()).unwrap_or("the admin port");
     said.chars().filter(|c| !c.is_control()).take(BY_LENGTH).collect()
 }

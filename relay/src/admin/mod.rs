@@ -3,15 +3,18 @@
 
 mod client;
 mod generations;
+mod letters;
 
 pub use client::Client;
 
 use crate::config::Admin;
+use crate::dead_letters::Desk;
 use crate::error::{Context as _, Kind, Result};
 use crate::swap::Control;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -62,6 +65,7 @@ pub async fn serve(
     address: SocketAddr,
     readiness: Readiness,
     control: Arc<Control>,
+    desk: Option<Arc<Desk>>,
     token: Option<String>,
 ) -> Result<JoinHandle<()>> {
     let at = |e: crate::error::Error| e.at("field", "admin.listen").at("address", address).remedy("choose a free address of this machine");
@@ -77,7 +81,12 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(async |State(shared): State<Shared>| shared.metrics.render()))
         .with_state(Shared { readiness: readiness.clone(), metrics })
-        .nest("/v1", generations::routes(control, readiness, token, config.upload_timeout));
+        .nest(
+            "/v1",
+            generations::routes(control, readiness.clone(), config.upload_timeout)
+                .merge(letters::routes(desk, readiness))
+                .layer(from_fn_with_state(Arc::new(token), generations::authorise)),
+        );
     Ok(tokio::spawn(async move { tokio::join!(accept(listener, routes, connections, head), upkeep).0 }))
 }
 

@@ -98,8 +98,22 @@ impl Ledger {
         state.bytes += bytes;
         let slot = state.window.admit(position);
         drop(state);
+        Some(self.ticket(Origin::Source(slot), position, bytes))
+    }
+
+    /// Enters what is no event of the source, whether or not there is room; `watcher`
+    /// hears what became of it.
+    pub fn admit_aside(self: &Arc<Self>, position: Position, bytes: usize, watcher: Arc<dyn Watcher>) -> Ticket {
+        let mut state = self.state();
+        state.events += 1;
+        state.bytes += bytes;
+        drop(state);
+        self.ticket(Origin::Aside(watcher), position, bytes)
+    }
+
+    fn ticket(self: &Arc<Self>, origin: Origin, position: Position, bytes: usize) -> Ticket {
         self.meters.in_flight.increment(1);
-        Some(Ticket { ledger: Arc::clone(self), slot, position, bytes, expected: AtomicU32::new(u32::MAX), acked: AtomicU32::new(0) })
+        Ticket { ledger: Arc::clone(self), origin, position, bytes, expected: AtomicU32::new(u32::MAX), acked: AtomicU32::new(0) }
     }
 
     /// Enters a position that is done as soon as everything before it is: the
@@ -136,7 +150,7 @@ impl Ledger {
     /// that halts the relay wins over one that passes by itself: after a fatal
     /// error of the producer, the cause may be reported after its consequences.
     pub fn fail(&self, error: Error) {
-        let halts = |e: &Error| e.kind().policy().1 == Policy::Halt;
+        let halts = |e: &Error| e.kind().policy().1 != Policy::Retry;
         let mut state = self.state();
         if state.failure.as_ref().is_none_or(|known| halts(&error) && !halts(known)) {
             state.failure = Some(error);
@@ -173,18 +187,22 @@ impl Ledger {
         state.events -= 1;
         state.bytes -= ticket.bytes;
         let idle = state.events == 0;
-        match messages {
-            Some(n) => {
-                state.window.complete(ticket.slot);
+        match (&ticket.origin, messages) {
+            (Origin::Source(slot), Some(n)) => {
+                state.window.complete(*slot);
                 state.done.push(ticket.position);
                 state.completed += 1;
                 state.messages += u64::from(n);
             }
-            None => state.abandoned += 1,
+            (Origin::Source(_), None) => state.abandoned += 1,
+            (Origin::Aside(_), _) => {}
         }
         drop(state);
+        if let Origin::Aside(watcher) = &ticket.origin {
+            watcher.settled(messages.is_some());
+        }
         self.meters.in_flight.decrement(1);
-        if let Some(n) = messages {
+        if let (Origin::Source(_), Some(n)) = (&ticket.origin, messages) {
             self.meters.events.increment(1);
             self.meters.messages.increment(u64::from(n));
         }
@@ -196,13 +214,31 @@ impl Ledger {
     }
 }
 
+/// Hears what became of something that is no event of the source.
+pub trait Watcher: Send + Sync + 'static {
+    /// It is durable, or was given up.
+    fn settled(&self, done: bool);
+}
+
+/// Where a ticket's event came from.
+enum Origin {
+    Source(Slot),
+    Aside(Arc<dyn Watcher>),
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Source(_)) { "Source" } else { "Aside" })
+    }
+}
+
 /// One admitted event on its way. Shared by all its messages; when the last
 /// holder drops it, the event is done if every message was acknowledged, and
 /// otherwise given up: a forgotten ticket is a failure, never a success.
 #[derive(Debug)]
 pub struct Ticket {
     ledger: Arc<Ledger>,
-    slot: Slot,
+    origin: Origin,
     position: Position,
     bytes: usize,
     expected: AtomicU32,

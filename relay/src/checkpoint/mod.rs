@@ -4,5 +4,5 @@
 mod ledger;
 mod window;
 
-pub use ledger::{Ledger, Progress, Ticket};
+pub use ledger::{Ledger, Progress, Ticket, Watcher};
 pub use window::{Head, Slot, Window};

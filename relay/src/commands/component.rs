@@ -1,6 +1,6 @@
 //! How the commands for transforms find a component.
 
-use crate::config::{Limits, Modules, Swap, When};
+use crate::config::{Limits, Modules, OnFailure, Swap, When};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::modules::{Library, is_remote, local, name_of};
 use crate::transform::StageSpec;
@@ -102,6 +102,7 @@ impl Setup {
             limits: Limits::default(),
             when: When::default(),
             topics: self.allow_topic.clone(),
+            on_poison: OnFailure::Halt,
         })
     }
 }

@@ -4,7 +4,9 @@ pub mod attempt;
 pub mod bench;
 pub mod capture;
 pub mod check;
+pub mod compile;
 mod component;
+pub mod dead_letters;
 pub mod demo;
 pub mod init;
 pub mod inspect;
@@ -110,6 +112,10 @@ fn apply_sink(flags: &Flags, config: &mut Config) -> Result<()> {
         if let Some(mut sink) = read_sink(flags) {
             sink.set_topic(topic);
             config.sink = sink;
+            // To look at what comes out leaves no letters.
+            config.dead_letters = None;
+            let said = config.transforms.iter_mut().map(|transform| &mut transform.on_poison);
+            said.for_each(|said| *said = said.filter(|said| !said.writes()));
         }
     }
     if let Some(topic) = &flags.topic {

@@ -1,16 +1,20 @@
 //! `relay.toml`, strict: an unknown key, a missing variable or a contradiction
 //! is refused before anything is opened, with the path of the field.
 
+mod admin;
 mod cdc;
 mod env;
+mod failures;
 mod limits;
 mod router;
 mod sink;
 mod source;
 mod swap;
 
+pub use admin::Admin;
 pub(crate) use cdc::matches;
 pub use cdc::{CdcSource, ColumnFilter, Int8, MessageFormat, Numeric, RowFormat, Rows, SnapshotMode, Truncate};
+pub use failures::{DeadLetters, OnFailure};
 pub use limits::{Flow, LANES, Limits};
 pub use router::{OnUpdate, Place, Placement, Router};
 pub use sink::{CreateTopics, KafkaSink, LinesSink, Sink};
@@ -23,7 +27,6 @@ use serde::Deserialize;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -49,6 +52,9 @@ pub struct Config {
     /// Where positions are remembered.
     #[serde(default)]
     pub state: State,
+    /// Where events go that fail by themselves; without it they halt the relay.
+    #[serde(default)]
+    pub dead_letters: Option<DeadLetters>,
     /// The HTTP port.
     #[serde(default)]
     pub admin: Admin,
@@ -70,89 +76,6 @@ struct Written(toml::Table);
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
-    }
-}
-
-/// The HTTP port. What changes something, or tells what is at work, wants the token.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Admin {
-    /// Address and port, such as `127.0.0.1:7070`; none where left out.
-    pub listen: Option<std::net::SocketAddr>,
-    /// Who has it may swap transforms; best from the environment, `${RELAY_ADMIN_TOKEN}`.
-    pub token: Option<String>,
-    /// A file that holds it, relative to the configuration file.
-    pub token_file: Option<PathBuf>,
-    /// Connections at a time; more wait. Probes, a scraper and an operator are five.
-    pub connections: usize,
-    /// A client that takes longer to send its request's head is cut off.
-    #[serde(with = "humantime_serde")]
-    pub head_timeout: Duration,
-    /// And one that takes longer to send a component: 64 MiB take a minute at 9 Mbit/s.
-    #[serde(with = "humantime_serde")]
-    pub upload_timeout: Duration,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            listen: None,
-            token: None,
-            token_file: None,
-            connections: 32,
-            head_timeout: Duration::from_secs(10),
-            upload_timeout: Duration::from_secs(60),
-        }
-    }
-}
-
-impl fmt::Debug for Admin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin").field("listen", &self.listen).field("token", &self.token.as_ref().map(|_| "…")).finish_non_exhaustive()
-    }
-}
-
-/// A shorter token could be guessed.
-const TOKEN: usize = 16;
-
-impl Admin {
-    fn validate(&self) -> Result<()> {
-        limits::at_least(&[
-            ("admin.connections", self.connections as u64, 1),
-            ("admin.head_timeout (ms)", limits::millis(self.head_timeout), 1),
-            ("admin.upload_timeout (ms)", limits::millis(self.upload_timeout), 1),
-        ])?;
-        // More than a process has file descriptors.
-        if self.connections > usize::from(u16::MAX) {
-            let what = format!("admin.connections is {}, must be at most {}", self.connections, u16::MAX);
-            return Err(Error::new(Kind::Config, what).at("field", "admin.connections"));
-        }
-        Ok(())
-    }
-
-    /// The token, if there is one.
-    ///
-    /// # Errors
-    /// `Config` if its file cannot be read, or it is too short.
-    pub fn token(&self) -> Result<Option<String>> {
-        let (token, field) = match (&self.token, &self.token_file) {
-            (Some(_), Some(_)) => {
-                return Err(Error::new(Kind::Config, "admin.token and admin.token_file: give one of them").at("field", "admin.token"));
-            }
-            (Some(token), None) => (token.clone(), "admin.token"),
-            (None, Some(file)) => {
-                let read = std::fs::read_to_string(file).or_kind(Kind::Config, "cannot read the admin token");
-                (read.map_err(|e| e.at("field", "admin.token_file").at("file", file.display()))?, "admin.token_file")
-            }
-            (None, None) => return Ok(None),
-        };
-        let token = token.trim().to_owned();
-        if token.len() < TOKEN {
-            return Err(Error::new(Kind::Config, format!("the admin token has {} characters, must have at least {TOKEN}", token.len()))
-                .at("field", field)
-                .remedy("make one with `openssl rand -hex 32`"));
-        }
-        Ok(Some(token))
     }
 }
 
@@ -204,6 +127,10 @@ pub struct Transform {
     /// any run of characters.
     #[serde(default)]
     pub topics: Vec<String>,
+    /// What follows from an event that fails here: `park` where there are dead
+    /// letters, else `halt`.
+    #[serde(default)]
+    pub on_poison: Option<OnFailure>,
     /// Bounds on what the guest may use.
     #[serde(default)]
     pub limits: Limits,
@@ -221,6 +148,7 @@ impl Transform {
             settings,
             when: When::default(),
             topics: Vec::new(),
+            on_poison: None,
             limits: Limits::default(),
         }
     }
@@ -308,6 +236,10 @@ impl Config {
         {
             *path = base.join(&*path);
         }
+        let letters = config.dead_letters.as_mut().map(|letters| &mut letters.file);
+        if let Some(Some(path)) = letters {
+            *path = base.join(&*path);
+        }
         let paths = [&mut config.state.file, &mut config.admin.token_file, &mut config.modules.directory];
         for path in paths.into_iter().flatten() {
             *path = base.join(&*path);
@@ -337,6 +269,7 @@ impl Config {
             sink,
             flow: Flow::default(),
             state: State::default(),
+            dead_letters: None,
             admin: Admin::default(),
             swap: Swap::default(),
             modules: Modules::default(),
@@ -384,6 +317,7 @@ impl Config {
         if self.state.topic.is_some() && !matches!(self.sink, Sink::Kafka(_)) {
             return bad("state.topic".into(), "without a Kafka sink the state lies in a file: name it with state.file".into());
         }
+        failures::validate(self)?;
         self.flow.validate()?;
         self.swap.validate()?;
         self.modules.validate()?;

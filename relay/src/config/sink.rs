@@ -1,5 +1,6 @@
 //! `[sink]`.
 
+use super::failures::OnFailure;
 use super::limits::{at_least, at_most, millis};
 use crate::error::{Error, Kind, Result};
 use crate::event::TopicTemplate;
@@ -37,6 +38,10 @@ pub struct KafkaSink {
     /// Makes missing topics; without it a missing topic stops the relay.
     #[serde(default)]
     pub create_topics: Option<CreateTopics>,
+    /// What follows from a message that the broker refuses, or would: `park` where
+    /// there are dead letters, else `halt`.
+    #[serde(default)]
+    pub on_refused: Option<OnFailure>,
     /// Write the headers `relay-position` and `relay-transform` beside `id`.
     #[serde(default = "yes")]
     pub trace_headers: bool,
@@ -140,6 +145,7 @@ impl KafkaSink {
             topic: default_topic(),
             topics: Vec::new(),
             create_topics: None,
+            on_refused: None,
             trace_headers: true,
             queue_bytes: default_queue(),
             request_timeout: default_request_timeout(),
@@ -227,6 +233,15 @@ impl Sink {
         match self {
             Sink::Kafka(kafka) => kafka.topic = topic,
             Sink::Stdout(lines) | Sink::File(lines) => lines.topic = topic,
+        }
+    }
+
+    /// What follows from a message that can never be published.
+    #[must_use]
+    pub fn on_refused(&self) -> Option<OnFailure> {
+        match self {
+            Sink::Kafka(kafka) => kafka.on_refused,
+            Sink::Stdout(_) | Sink::File(_) => None,
         }
     }
 

@@ -40,11 +40,15 @@ pub struct Swap {
     /// A larger component is refused before it is looked at. CPython with its
     /// library is 18 MB.
     pub max_component: ByteSize,
-    /// Threads that compile. One leaves a core of two to the lanes.
+    /// Threads that compile, in a process of their own. One leaves a core of two to the lanes.
     pub compile_threads: usize,
     /// Niceness of these threads, 0 to 19 (source: setpriority(2)). At 15 they get
     /// a thirtieth of a core that the lanes want too, and all that they leave.
     pub compile_niceness: i32,
+    /// A component that takes longer to compile is refused. CPython takes 13 s of a
+    /// core, and many times that where the lanes leave little of one.
+    #[serde(with = "humantime_serde")]
+    pub compile_time: Duration,
     /// What a new generation may do worse than the old one.
     pub tolerate: Tolerances,
 }
@@ -93,6 +97,7 @@ impl Default for Swap {
             max_component: ByteSize::mib(64),
             compile_threads: 1,
             compile_niceness: 15,
+            compile_time: Duration::from_secs(600),
             tolerate: Tolerances::default(),
         }
     }
@@ -105,6 +110,7 @@ impl Swap {
             ("swap.max_component", self.max_component.as_u64(), 1),
             ("swap.history", self.history as u64, 1),
             ("swap.shadow_time (ms)", millis(self.shadow_time), 1),
+            ("swap.compile_time (ms)", millis(self.compile_time), 1),
             ("swap.compile_threads", self.compile_threads as u64, 1),
         ])?;
         let bad = |field: &'static str, what: String| Err(Error::new(Kind::Config, what).at("field", field));

@@ -2,9 +2,12 @@
 //! thread, with transform instances of their own.
 
 mod queue;
+mod served;
+mod work;
 mod worker;
 
 pub use queue::LaneQueue;
+pub use work::Isolation;
 pub use worker::{STACK, Task, Workers};
 
 pub use crate::config::LANES;

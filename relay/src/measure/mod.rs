@@ -324,6 +324,7 @@ mod tests {
                 limits: Limits::default(),
                 when: crate::config::When::default(),
                 topics: Vec::new(),
+                on_poison: crate::config::OnFailure::Halt,
             };
             let mut bench = Workbench::new(&engine, &module, &spec);
             // More than its first page, twice.

@@ -7,14 +7,16 @@
 
 mod cdc;
 mod outbox;
+mod redrive;
 mod reload;
 
 use crate::admin::{self, Readiness};
 use crate::checkpoint::Ledger;
 use crate::config::{Config, Flow, Sink as SinkConfig, Source, Transform};
+use crate::dead_letters::{Desk, Letters, Store as LetterStore};
 use crate::error::{Error, Kind, Policy, Result};
 use crate::event::TopicTemplate;
-use crate::lane::Workers;
+use crate::lane::{Isolation, Workers};
 use crate::progress::Reporter;
 use crate::shutdown::Shutdown;
 use crate::sink::kafka::Kafka;
@@ -24,6 +26,7 @@ use crate::state::Store;
 use crate::swap::{Configured, Control, Owned, Reread};
 use crate::transform::StageSpec;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use redrive::{Redriver, Redriving};
 use reload::reload;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -60,7 +63,8 @@ pub fn allowed_topics(sink: &SinkConfig, template: &TopicTemplate) -> Vec<String
 pub fn stage_specs(config: &Config) -> Result<Vec<StageSpec>> {
     let template = TopicTemplate::parse(config.sink.topic())?;
     let topics = allowed_topics(&config.sink, &template);
-    Ok(config.transforms.iter().map(|t| StageSpec::new(t, &topics)).collect())
+    let otherwise = config.on_failure(None);
+    Ok(config.transforms.iter().map(|t| StageSpec::new(t, &topics, otherwise)).collect())
 }
 
 /// The transforms of a configuration, as what can be swapped.
@@ -82,6 +86,8 @@ struct Pipeline<'a> {
     config: &'a Config,
     control: Arc<Control>,
     store: Option<Arc<Store>>,
+    letters: Option<LetterStore>,
+    desk: Arc<Desk>,
     template: TopicTemplate,
     shutdown: Shutdown,
     reporter: Reporter,
@@ -127,6 +133,8 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
         config,
         control: Arc::clone(&control),
         store,
+        letters: LetterStore::open(config)?,
+        desk: Arc::default(),
         template: TopicTemplate::parse(config.sink.topic())?,
         shutdown,
         reporter: Reporter::new(),
@@ -137,7 +145,8 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
     };
     let mut background = Vec::new();
     if let Some(address) = config.admin.listen {
-        let port = admin::serve(&config.admin, address, pipeline.readiness.clone(), Arc::clone(&control), token).await?;
+        let desk = config.dead_letters.is_some().then(|| Arc::clone(&pipeline.desk));
+        let port = admin::serve(&config.admin, address, pipeline.readiness.clone(), Arc::clone(&control), desk, token).await?;
         background.push(Background(port));
     }
     background.push(Background(tokio::spawn(Arc::clone(&control).watch())));
@@ -167,7 +176,9 @@ impl Drop for Background {
 struct Session {
     ledger: Arc<Ledger>,
     sink: Arc<dyn Sink>,
-    workers: Workers,
+    workers: Arc<Workers>,
+    letters: Option<Arc<Letters>>,
+    redriving: Option<Redriving>,
     /// Until the session ends, swaps are possible.
     owned: Owned,
 }
@@ -178,20 +189,30 @@ impl Pipeline<'_> {
         let bytes = usize::try_from(in_flight_bytes.as_u64()).unwrap_or(usize::MAX);
         let ledger = Ledger::new(in_flight_events as usize, bytes);
         let patterns = allowed_topics(&self.config.sink, &self.template);
-        let (config, runtime) = (self.config.sink.clone(), tokio::runtime::Handle::current());
-        let sink = tokio::task::spawn_blocking(move || -> Result<Arc<dyn Sink>> {
-            Ok(match &config {
-                SinkConfig::Kafka(kafka) => Arc::new(Kafka::new(kafka, in_flight_events, &patterns, runtime)?),
-                SinkConfig::Stdout(_) => Arc::new(Lines::stdout()),
-                SinkConfig::File(lines) => Arc::new(Lines::append(lines.path.as_deref().unwrap_or_else(|| "-".as_ref()))?),
-            })
-        })
-        .await
-        .map_err(|e| Error::new(Kind::Internal, "opening the sink failed").cause(e))??;
-        let sink = (self.wrap)(sink);
+        let letters = match (&self.config.dead_letters, &self.letters) {
+            // Before the source starts: which keys are held is known with the first event.
+            (Some(config), Some(store)) => Some(Arc::new(Letters::load(config, store).await?)),
+            _ => None,
+        };
+        let (config, runtime) = (self.config.clone(), tokio::runtime::Handle::current());
+        let opened = tokio::task::spawn_blocking(move || open_sink(&config, in_flight_events, &patterns, runtime)).await;
+        let sink = (self.wrap)(opened.map_err(|e| Error::new(Kind::Internal, "opening the sink failed").cause(e))??);
         let owned = self.control.recall().await?;
-        let workers = Workers::start(&self.config.flow, self.control.board(), &sink)?;
-        Ok(Session { ledger, sink, workers, owned })
+        let on_refused = self.config.on_failure(self.config.sink.on_refused());
+        let isolation = Isolation { letters: letters.clone(), on_refused };
+        let workers = Arc::new(Workers::start(&self.config.flow, self.control.board(), &sink, &isolation)?);
+        let redriving = letters.clone().zip(self.letters.clone()).map(|(letters, store)| {
+            Redriving::start(Redriver {
+                desk: Arc::clone(&self.desk),
+                letters,
+                store,
+                ledger: Arc::clone(&ledger),
+                workers: Arc::clone(&workers),
+                sink: Arc::clone(&sink),
+                budget: self.config.dead_letters.as_ref().map_or(0, |c| usize::try_from(c.redrive_bytes.as_u64()).unwrap_or(usize::MAX)),
+            })
+        });
+        Ok(Session { ledger, sink, workers, letters, redriving, owned })
     }
 
     async fn file(&self) -> Result<()> {
@@ -225,7 +246,7 @@ impl Pipeline<'_> {
             let started = tokio::time::Instant::now();
             let error = match session().await {
                 Ok(End::Drained | End::Stopped) => return Ok(()),
-                Err(error) if error.kind().policy().1 == Policy::Halt => return Err(error),
+                Err(error) if error.kind().policy().1 != Policy::Retry => return Err(error),
                 Err(error) => error,
             };
             if started.elapsed() >= HEALTHY {
@@ -279,6 +300,9 @@ impl Pipeline<'_> {
     ) -> Result<()> {
         let ledger = &session.ledger;
         let mut bounded = !matches!(ended, Ok(End::Drained));
+        if bounded {
+            session.wind_down();
+        }
         let (mut broken, deadline) = (None, tokio::time::sleep(patience));
         tokio::pin!(alongside, deadline);
         loop {
@@ -288,6 +312,7 @@ impl Pipeline<'_> {
                 Err(error) = &mut alongside, if broken.is_none() => broken = Some(error),
                 () = async { tokio::select! { () = ledger.failed() => {}, () = self.shutdown.requested() => {} } }, if !bounded => {
                     bounded = true;
+                    session.wind_down();
                     deadline.as_mut().reset(tokio::time::Instant::now() + patience);
                 }
                 () = &mut deadline, if bounded => {
@@ -301,10 +326,24 @@ impl Pipeline<'_> {
 }
 
 impl Session {
+    /// Nothing waits for room among the dead letters any more, and no redrive begins.
+    fn wind_down(&self) {
+        self.redriving.iter().for_each(Redriving::stop);
+        if let Some(letters) = &self.letters {
+            letters.close();
+            self.workers.make_room();
+        }
+    }
+
     /// Ends workers and sink and returns the session's failure, if it has one.
     async fn finish(self, reporter: &Reporter) -> Result<()> {
-        let Session { ledger, sink, workers, owned } = self;
+        let Session { ledger, sink, workers, redriving, owned, .. } = self;
         drop(owned);
+        match redriving {
+            Some(redriving) if ledger.has_failed() => redriving.abort().await,
+            Some(redriving) => redriving.finish().await,
+            None => {}
+        }
         // Joining threads blocks. The order matters: nobody may publish behind
         // what is given up.
         let ended = tokio::task::spawn_blocking(move || {
@@ -317,6 +356,19 @@ impl Session {
         reporter.ended(ledger.progress());
         ledger.take_failure().map_or(Ok(()), Err)
     }
+}
+
+fn open_sink(config: &Config, events: u32, patterns: &[String], runtime: tokio::runtime::Handle) -> Result<Arc<dyn Sink>> {
+    let file = config.dead_letters.as_ref().and_then(|letters| letters.file.as_deref());
+    let lines = |lines: Lines| if let Some(file) = file { lines.with_letters(file) } else { Ok(lines) };
+    Ok(match &config.sink {
+        SinkConfig::Kafka(kafka) => {
+            let kafka = Kafka::new(kafka, events, patterns, runtime)?;
+            Arc::new(kafka.with_letters(config.dead_letter_topic()))
+        }
+        SinkConfig::Stdout(_) => Arc::new(lines(Lines::stdout())?),
+        SinkConfig::File(sink) => Arc::new(lines(Lines::append(sink.path.as_deref().unwrap_or_else(|| "-".as_ref()))?)?),
+    })
 }
 
 /// Judges a session that ended without a failure.

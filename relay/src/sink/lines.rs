@@ -1,8 +1,9 @@
 //! JSON Lines on stdout or appended to a file; durable when written (and, in a
 //! file, synced).
 
-use super::Sink;
+use super::{Sink, no_letters};
 use crate::checkpoint::Ticket;
+use crate::dead_letters::Line;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{Event, write_line};
 use std::fs::File;
@@ -27,24 +28,29 @@ pub struct Lines {
     target: Target,
     buffer: Mutex<Buffer>,
     name: String,
+    letters: Option<(Mutex<File>, String)>,
 }
 
 impl Lines {
     /// On stdout.
     #[must_use]
     pub fn stdout() -> Self {
-        Self { target: Target::Stdout, buffer: Mutex::default(), name: "stdout".into() }
+        Self { target: Target::Stdout, buffer: Mutex::default(), name: "stdout".into(), letters: None }
     }
 
     /// Appends to a file, made where it is missing.
     pub fn append(path: &Path) -> Result<Self> {
-        let file = File::options()
-            .append(true)
-            .create(true)
-            .open(path)
-            .or_kind(Kind::Io, "cannot open the file to append to")
-            .map_err(|e| e.at("file", path.display()).remedy("give a path in an existing, writable directory"))?;
-        Ok(Self { target: Target::File(file), buffer: Mutex::default(), name: path.display().to_string() })
+        let (target, name) = (Target::File(open(path)?), path.display().to_string());
+        Ok(Self { target, buffer: Mutex::default(), name, letters: None })
+    }
+
+    /// With dead letters in that file.
+    ///
+    /// # Errors
+    /// `Io` if it cannot be written.
+    pub fn with_letters(mut self, path: &Path) -> Result<Self> {
+        self.letters = Some((Mutex::new(open(path)?), path.display().to_string()));
+        Ok(self)
     }
 
     fn write(&self, lines: &[u8]) -> std::io::Result<()> {
@@ -63,6 +69,11 @@ impl Lines {
     }
 }
 
+fn open(path: &Path) -> Result<File> {
+    let file = File::options().append(true).create(true).open(path).or_kind(Kind::Io, "cannot open the file to append to");
+    file.map_err(|e| e.at("file", path.display()).remedy("give a path in an existing, writable directory"))
+}
+
 impl Sink for Lines {
     fn publish(&self, message: &Event, _made_by: &str, ticket: &Arc<Ticket>) -> Result<()> {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,6 +86,18 @@ impl Sink for Lines {
     }
 
     fn check(&self, _message: &Event) -> Result<()> {
+        Ok(())
+    }
+
+    fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> Result<()> {
+        let Some((file, name)) = &self.letters else { return Err(no_letters()) };
+        let letter = letter.map(serde_json::from_slice).transpose().or_kind(Kind::Internal, "a letter is no JSON")?;
+        let mut line = serde_json::to_vec(&Line { id: id.into(), letter }).or_kind(Kind::Internal, "cannot write a letter as JSON")?;
+        line.push(b'\n');
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = file.write_all(&line).and_then(|()| file.sync_data());
+        written.or_kind(Kind::Io, "cannot write a dead letter").map_err(|e| e.at("file", name).remedy("free space, then start again"))?;
+        ticket.acknowledge();
         Ok(())
     }
 

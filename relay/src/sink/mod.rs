@@ -28,6 +28,13 @@ pub trait Sink: Send + Sync + 'static {
     /// Those of [`Sink::publish`] that are about the message itself.
     fn check(&self, message: &Event) -> Result<()>;
 
+    /// Writes a letter of the dead letters under its name, or that there is none any
+    /// more; acknowledged like a message. Those of one name keep their order.
+    ///
+    /// # Errors
+    /// As [`Sink::publish`]; `Internal` where there are no dead letters.
+    fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> Result<()>;
+
     /// Makes what was handed over by this thread's batch durable where the
     /// sink does not do so by itself.
     fn flush(&self) -> Result<()>;
@@ -39,4 +46,9 @@ pub trait Sink: Send + Sync + 'static {
     /// come again. To be called when nobody publishes any more, so that nothing
     /// can go out behind what was given up.
     fn purge(&self);
+}
+
+/// What is asked of a sink that was made without dead letters.
+fn no_letters() -> crate::error::Error {
+    crate::error::Error::new(crate::error::Kind::Internal, "this sink has no place for dead letters").remedy("please report this")
 }

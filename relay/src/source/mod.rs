@@ -53,7 +53,7 @@ impl<'a> Intake<'a> {
     pub fn try_admit(&mut self, lane: usize, event: Event) -> Result<(), Event> {
         match self.ledger.try_admit(event.position, event.size()) {
             Some(ticket) => {
-                self.pending.push((lane, Task { event, ticket }));
+                self.pending.push((lane, Task::Event(event, ticket)));
                 if self.pending.len() >= self.hand_over {
                     self.hand_over();
                 }

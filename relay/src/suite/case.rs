@@ -1,7 +1,7 @@
 //! A case: one file that says what a transform makes of some events.
 
 use super::expected::{Expected, Message, message, outcome};
-use crate::config::{Limits, When};
+use crate::config::{Limits, OnFailure, When};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{Event, read_line};
 use crate::transform::StageSpec;
@@ -144,6 +144,7 @@ impl Case {
             limits: self.limits.clone(),
             when: self.when.clone(),
             topics: self.topics.clone(),
+            on_poison: OnFailure::Halt,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a new generation has to pass before any event reaches it.
 
+use super::compiler::Compiler;
 use super::history::{Finding, Gate, Passage};
 use super::shadow::{Demand, shadow};
 use crate::config::{Flow, Swap};
@@ -47,6 +48,7 @@ pub struct Gates {
     config: Swap,
     flow: Flow,
     library: Library,
+    compiler: Compiler,
     /// So far.
     pub findings: Vec<Finding>,
 }
@@ -62,10 +64,10 @@ pub struct Compiled {
 type Word = Option<String>;
 
 impl Gates {
-    /// Before the first gate.
+    /// Before the first gate. Of the runtime it is made in.
     #[must_use]
     pub fn new(config: Swap, flow: Flow, library: Library) -> Self {
-        Self { config, flow, library, findings: Vec::new() }
+        Self { compiler: Compiler::new(config.clone()), config, flow, library, findings: Vec::new() }
     }
 
     /// Passes one, or not.
@@ -98,7 +100,15 @@ impl Gates {
             crash::point(Point::SwapKept);
         }
         let specs = &proposal.specs;
-        let chain = self.pass(Gate::Compile, || Chain::compile(specs, &flow).map(|c| (c, Some(format!("{} stages", specs.len())))))?;
+        let (compiler, novelties) = (self.compiler.clone(), &proposal.novelties);
+        let chain = self.pass(Gate::Compile, || {
+            let mut apart = 0;
+            for novelty in novelties {
+                apart += usize::from(compiler.compile(&specs[novelty.stage].path)?);
+            }
+            let chain = Chain::compile(specs, &flow)?;
+            Ok((chain, Some(format!("{} stages, {apart} compiled in a process of its own", specs.len()))))
+        })?;
         crash::point(Point::SwapCompiled);
         let suite = |n: &Novelty| n.cases.clone().map(|place| (place.clone(), golden(&specs[n.stage], &place)));
         Ok(Compiled { chain, suites: proposal.novelties.iter().map(suite).collect() })

@@ -2,11 +2,13 @@
 //! between two batches, is watched after, and goes by itself if it is worse.
 //!
 //! [`Control`] is the one mechanism behind the admin port, watched files and
-//! SIGHUP. Gates run in the [`Workshop`] at low priority; the switch is one write
+//! SIGHUP. A new component is compiled by the [`compiler`], gates run in the
+//! [`Workshop`], both at low priority; the switch is one write
 //! to the lanes' [`Board`]; what is active is remembered in the pipeline's state,
 //! and the components in its library.
 
 mod change;
+pub mod compiler;
 mod gates;
 mod history;
 mod record;

@@ -59,8 +59,8 @@ pub struct StageRecord {
 #[must_use]
 pub fn shape(spec: &StageSpec) -> String {
     // Debug output is stable enough within one release; after an update the file wins.
-    let StageSpec { settings, limits, when, topics, .. } = spec;
-    digest(format!("{settings}\n{limits:?}\n{when:?}\n{topics:?}").as_bytes())
+    let StageSpec { settings, limits, when, topics, on_poison, .. } = spec;
+    digest(format!("{settings}\n{limits:?}\n{when:?}\n{topics:?}\n{on_poison:?}").as_bytes())
 }
 
 /// An entry of `relay.toml` as one digest: where the component is, what is there
@@ -124,7 +124,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("x.wasm");
         let config = crate::config::Transform::new(path.clone(), serde_json::Map::new());
-        let spec = StageSpec::new(&config, &["t".to_owned()]);
+        let spec = StageSpec::new(&config, &["t".to_owned()], crate::config::OnFailure::Halt);
         let missing = entry(&spec, &path);
         std::fs::write(&path, "one").expect("writes");
         let one = entry(&spec, &path);

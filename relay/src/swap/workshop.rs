@@ -1,9 +1,9 @@
-//! Threads of low priority, where a new generation is compiled while the lanes go
-//! on.
+//! Threads of low priority, where a new generation is made while the lanes go on.
 
 use crate::config::Swap;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::lane::STACK;
+use crate::priority::be_nice;
 use std::sync::Arc;
 
 /// See the module. Cranelift's own parallelism stays within these threads.
@@ -40,14 +40,4 @@ impl Workshop {
             Ok(Err(_)) | Err(_) => Err(Error::new(Kind::Internal, "the workshop panicked").remedy("please report this")),
         }
     }
-}
-
-/// On Linux this is the thread's own; elsewhere nothing is done.
-fn be_nice(niceness: i32) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, niceness) {
-        tracing::warn!(%error, "the workshop compiles at the priority of the lanes");
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = niceness;
 }

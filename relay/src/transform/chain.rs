@@ -1,8 +1,8 @@
 //! A generation: the whole ordered chain, immutable, and a lane's working copy.
 
-use super::engine::Engine;
+use super::engine::{Engine, digest};
 use super::stage::{LaneStage, Stage, Strain, Verdict};
-use crate::config::{Flow, Limits, Transform, When};
+use crate::config::{Flow, Limits, OnFailure, Transform, When};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use std::path::PathBuf;
@@ -23,12 +23,15 @@ pub struct StageSpec {
     pub when: When,
     /// Topics it may name.
     pub topics: Vec<String>,
+    /// What follows from an event that fails in it.
+    pub on_poison: OnFailure,
 }
 
 impl StageSpec {
-    /// From the configuration; `topics` are those the sink allows.
+    /// From the configuration; `topics` are those the sink allows, and `otherwise` is what
+    /// follows from a failure where the transform does not say.
     #[must_use]
-    pub fn new(transform: &Transform, topics: &[String]) -> Self {
+    pub fn new(transform: &Transform, topics: &[String], otherwise: OnFailure) -> Self {
         Self {
             name: transform.name.clone(),
             path: transform.path.clone(),
@@ -36,6 +39,7 @@ impl StageSpec {
             limits: transform.limits.clone(),
             when: transform.when.clone(),
             topics: topics.iter().chain(&transform.topics).cloned().collect(),
+            on_poison: transform.on_poison.unwrap_or(otherwise),
         }
     }
 }
@@ -46,6 +50,8 @@ pub struct Chain {
     stages: Vec<Stage>,
     specs: Vec<StageSpec>,
     provenance: String,
+    /// Digest of all settings.
+    settings: String,
     batch_events: usize,
     batch_bytes: usize,
 }
@@ -81,7 +87,8 @@ impl Chain {
         let provenance = stages.iter().map(|s| format!("{}@{}", s.name, s.module.short_digest())).collect::<Vec<_>>().join(",");
         let batch_bytes = usize::try_from(flow.batch_bytes.as_u64()).unwrap_or(usize::MAX);
         let specs = specs.to_vec();
-        Ok(Arc::new(Self { engine, stages, specs, provenance, batch_events: flow.batch_events, batch_bytes }))
+        let settings = digest(specs.iter().map(|spec| format!("{}\n", spec.settings)).collect::<String>().as_bytes());
+        Ok(Arc::new(Self { engine, stages, specs, provenance, settings, batch_events: flow.batch_events, batch_bytes }))
     }
 
     /// Makes an instance of each component with its settings: the proof that it
@@ -101,6 +108,18 @@ impl Chain {
         self.specs.iter().zip(self.stages.iter().map(|stage| stage.module.digest()))
     }
 
+    /// sha256 of the settings of all stages.
+    #[must_use]
+    pub fn settings(&self) -> &str {
+        &self.settings
+    }
+
+    /// Whether an event that fails in it may be dealt with by itself.
+    #[must_use]
+    pub fn isolates(&self) -> bool {
+        self.specs.iter().any(|spec| spec.on_poison != OnFailure::Halt)
+    }
+
     /// `name@digest` of each stage, for the header `relay-transform`; empty for
     /// an empty chain.
     #[must_use]
@@ -118,6 +137,8 @@ pub struct Produced {
     /// The first event that failed, and why. It has no messages, and the events
     /// behind it were not dealt with.
     pub failure: Option<(usize, Error)>,
+    /// What is to follow from it.
+    pub follows: Option<OnFailure>,
     /// What went wrong on the way.
     pub strain: Strain,
 }
@@ -139,7 +160,7 @@ impl LaneChain {
     /// Runs consecutive events of the lane through the whole chain.
     pub fn run(&mut self, events: Vec<Event>) -> Produced {
         let mut items: Vec<(usize, Event)> = events.into_iter().enumerate().collect();
-        let (mut failure, mut strain) = (None, Strain::default());
+        let (mut failure, mut follows, mut strain) = (None, None, Strain::default());
         for (stage, lane) in self.chain.stages.iter().zip(&mut self.stages) {
             let seen: Vec<&Event> = items.iter().map(|(_, e)| e).filter(|e| stage.sees(e)).collect();
             if seen.is_empty() {
@@ -155,9 +176,11 @@ impl LaneChain {
             let made = merge(stage, items, verdicts);
             items = made.messages;
             // Later stages see only what stands before it, so theirs comes first.
-            failure = made.failure.or(failure);
+            if made.failure.is_some() {
+                (failure, follows) = (made.failure, Some(stage.on_poison));
+            }
         }
-        Produced { messages: items, failure, strain }
+        Produced { messages: items, failure, follows, strain }
     }
 }
 
@@ -198,7 +221,7 @@ fn merge(stage: &Stage, items: Vec<(usize, Event)>, verdicts: Vec<Verdict>) -> P
             None => Error::new(Kind::Internal, "an event without a verdict"),
         };
         out.retain(|(o, _)| *o < origin);
-        return Produced { messages: out, failure: Some((origin, error)), strain: Strain::default() };
+        return Produced { messages: out, failure: Some((origin, error)), ..Produced::default() };
     }
     Produced { messages: out, ..Produced::default() }
 }

@@ -3,15 +3,16 @@
 
 use super::anatomy::Anatomy;
 use super::bindings::{self, TransformPre};
+use super::cache;
 use super::instance::Guest;
 use crate::config::{LANES, Limits};
 use crate::error::{Context as _, Error, Kind, Result};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// Resolution of deadlines. One tick is one atomic add a millisecond.
 pub(super) const TICK: Duration = Duration::from_millis(1);
@@ -155,7 +156,7 @@ impl Engine {
             .relaxed_simd_deterministic(true)
             .max_wasm_stack(usize::try_from(stack).unwrap_or(usize::MAX))
             .memory_init_cow(true)
-            .cache(if cached { CACHE.clone() } else { None });
+            .cache(if cached { cache::open() } else { None });
         let engine = wasmtime::Engine::new(&config)
             .or_kind(Kind::Internal, "cannot start the Wasm engine")
             .map_err(|e| e.remedy("the pool reserves address space: check `ulimit -v`, or lower limits.memory"))?;
@@ -292,34 +293,4 @@ fn check_preamble(bytes: &[u8]) -> Result<()> {
         _ => "not WebAssembly",
     };
     Err(Error::new(Kind::Component, format!("this is {what}")).remedy("build it for the world `transform` of wit/transform.wit"))
-}
-
-/// The compilation cache in a directory only this user may enter: what lies in
-/// it is executed. Without a usable directory, every start compiles anew.
-static CACHE: LazyLock<Option<Cache>> = LazyLock::new(cache);
-
-fn cache() -> Option<Cache> {
-    let directory = cache_directory()?;
-    std::fs::create_dir_all(&directory).ok()?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o700)).ok()?;
-    }
-    let mut config = CacheConfig::new();
-    config.with_directory(&directory);
-    match Cache::new(config) {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            tracing::warn!(directory = %directory.display(), %error, "no compilation cache; every start compiles");
-            None
-        }
-    }
-}
-
-fn cache_directory() -> Option<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    base.is_absolute().then(|| base.join("relay").join("aot"))
 }

@@ -7,6 +7,7 @@
 mod anatomy;
 mod answer;
 mod bindings;
+pub mod cache;
 mod chain;
 mod contract;
 mod convert;

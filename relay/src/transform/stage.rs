@@ -8,7 +8,7 @@ use super::convert::{Lists, Topics};
 use super::engine::{Engine, Module};
 use super::fault::Fault;
 use super::instance::Instance;
-use crate::config::{Limits, When};
+use crate::config::{Limits, OnFailure, When};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 
@@ -20,6 +20,7 @@ pub struct Stage {
     pub(super) limits: Limits,
     pub(super) when: When,
     pub(super) topics: Vec<String>,
+    pub(super) on_poison: OnFailure,
 }
 
 impl Stage {
@@ -34,8 +35,8 @@ impl Stage {
 
     /// From what it is made of and its compiled component.
     pub(super) fn new(spec: &StageSpec, module: Module) -> Self {
-        let StageSpec { name, settings, limits, when, topics, .. } = spec.clone();
-        Self { name, module, settings, limits, when, topics }
+        let StageSpec { name, settings, limits, when, topics, on_poison, .. } = spec.clone();
+        Self { name, module, settings, limits, when, topics, on_poison }
     }
 
     /// An instance created with the settings.

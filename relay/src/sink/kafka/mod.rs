@@ -1,14 +1,16 @@
 //! Apache Kafka through librdkafka: an idempotent, gapless producer whose
 //! delivery reports complete the tickets.
 
+mod compacted;
 mod context;
 mod options;
 mod topics;
 
+pub use compacted::Compacted;
 pub use options::client_config;
 pub use topics::{TopicInfo, Topics};
 
-use super::Sink;
+use super::{Sink, no_letters};
 use crate::checkpoint::Ticket;
 use crate::config::KafkaSink;
 use crate::error::{Context as _, Error, Kind, Result};
@@ -42,6 +44,8 @@ pub struct Kafka {
     topics: Topics,
     closing: Arc<AtomicBool>,
     poller: Option<JoinHandle<()>>,
+    /// Topic of the dead letters.
+    letters: Option<String>,
     trace_headers: bool,
     compressed: bool,
     queue_bytes: usize,
@@ -82,7 +86,43 @@ impl Kafka {
                 })
                 .or_kind(Kind::Internal, "cannot start the poll thread")?
         };
-        Ok(Self { producer, topics, closing, poller: Some(poller), trace_headers: config.trace_headers, compressed, queue_bytes })
+        Ok(Self {
+            producer,
+            topics,
+            closing,
+            poller: Some(poller),
+            letters: None,
+            trace_headers: config.trace_headers,
+            compressed,
+            queue_bytes,
+        })
+    }
+
+    /// With dead letters in that topic, if there is one.
+    #[must_use]
+    pub fn with_letters(mut self, topic: Option<String>) -> Self {
+        self.letters = topic;
+        self
+    }
+
+    /// Hands a record to librdkafka; waits while its queue is full.
+    fn send<'a>(&self, mut record: BaseRecord<'a, [u8], [u8], Arc<Ticket>>) -> Result<()> {
+        loop {
+            if self.closing.load(Ordering::Acquire) {
+                return Err(closing());
+            }
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    self.producer.context().wait(FULL_RETRY);
+                }
+                Err((error, back)) => {
+                    let error = self.producer.context().cause().unwrap_or(error);
+                    return Err(context::refusal(&error, back.topic, back.partition.unwrap_or(-1)));
+                }
+            }
+        }
     }
 
     fn headers(&self, message: &Event, made_by: &str) -> OwnedHeaders {
@@ -151,23 +191,21 @@ impl Sink for Kafka {
         if let Some(partition) = message.partition {
             record = record.partition(i32::try_from(partition).unwrap_or(i32::MAX));
         }
-        loop {
-            if self.closing.load(Ordering::Acquire) {
-                return Err(closing());
-            }
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    record = back;
-                    self.producer.context().wait(FULL_RETRY);
-                }
-                Err((error, _)) => {
-                    let partition = message.partition.and_then(|p| i32::try_from(p).ok()).unwrap_or(-1);
-                    let error = self.producer.context().cause().unwrap_or(error);
-                    return Err(context::refusal(&error, &message.topic, partition));
-                }
-            }
+        self.send(record)
+    }
+
+    fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> Result<()> {
+        let topic = self.letters.as_deref().ok_or_else(no_letters)?;
+        let limit = self.topics.get(topic)?.max_message_bytes.unwrap_or(usize::MAX);
+        let size = RECORD_OVERHEAD + id.len() + letter.map_or(0, <[u8]>::len);
+        if size > limit && !self.compressed {
+            return Err(Error::new(Kind::MessageRefused, format!("a dead letter of {size} bytes for a topic that takes {limit}"))
+                .at("topic", topic)
+                .remedy("raise max.message.bytes of the topic"));
         }
+        let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(ticket)).partition(0).key(id.as_bytes());
+        record.payload = letter;
+        self.send(record)
     }
 
     fn check(&self, message: &Event) -> Result<()> {

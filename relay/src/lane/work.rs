@@ -1,0 +1,361 @@
+//! A batch of a lane: through the chain, to the sink, and what follows where an event
+//! fails. Which chain, the board says, between two batches.
+
+use super::LANES;
+use super::served::Lane;
+use super::worker::Task;
+use crate::checkpoint::Ticket;
+use crate::config::OnFailure;
+use crate::dead_letters::{Cause, Errand, Letters, SourceKey, Turn};
+use crate::error::{Error, Kind, Policy};
+use crate::event::Event;
+use crate::generation::{Board, Generation, Plan, Probation};
+use crate::metrics::SKIPPED;
+use crate::sink::Sink;
+use crate::transform::Produced;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What follows where an event fails by itself, beside what its transform says.
+#[derive(Clone)]
+pub struct Isolation {
+    /// Where letters are written.
+    pub letters: Option<Arc<Letters>>,
+    /// What follows from a message that can never be published.
+    pub on_refused: OnFailure,
+}
+
+/// Events in order, and the ticket of each.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    tickets: Vec<Arc<Ticket>>,
+}
+
+impl Batch {
+    fn push(&mut self, event: Event, ticket: Arc<Ticket>) {
+        self.events.push(event);
+        self.tickets.push(ticket);
+    }
+}
+
+/// How far a batch came.
+enum Reached {
+    /// Its end.
+    End,
+    /// The event before this place failed and was dealt with.
+    Before(usize),
+    /// Nothing more may pass in this lane.
+    Halt,
+}
+
+/// See the module. One a worker.
+pub(super) struct Bench {
+    board: Arc<Board>,
+    plan: Arc<Plan>,
+    changes: watch::Receiver<Arc<Plan>>,
+    sink: Arc<dyn Sink>,
+    lanes: Vec<Lane>,
+    isolation: Isolation,
+    /// Events behind letters of their keys that are on their way, or for which there is
+    /// no room.
+    waiting: HashMap<(usize, SourceKey), Batch>,
+}
+
+impl Bench {
+    pub(super) fn new(board: &Arc<Board>, sink: Arc<dyn Sink>, isolation: Isolation) -> Self {
+        // What is read here counts as seen, and nothing after it.
+        let mut changes = board.follow();
+        let plan = Arc::clone(&changes.borrow_and_update());
+        let lanes = (0..LANES).map(|_| Lane::Idle).collect();
+        Self { board: Arc::clone(board), plan, changes, sink, lanes, isolation, waiting: HashMap::new() }
+    }
+
+    /// Reads the board if something changed there.
+    pub(super) fn look(&mut self) {
+        if self.changes.has_changed().unwrap_or(false) {
+            self.plan = Arc::clone(&self.changes.borrow_and_update());
+            self.lanes.iter_mut().for_each(|lane| lane.sweep(&self.plan));
+        }
+    }
+
+    pub(super) fn work(&mut self, lane: usize, tasks: Vec<Task>) {
+        let mut batch = Batch { events: Vec::with_capacity(tasks.len()), tickets: Vec::with_capacity(tasks.len()) };
+        for task in tasks {
+            match task {
+                Task::Event(event, ticket) => batch.push(event, Arc::new(ticket)),
+                Task::Letter(event, ticket, errand) => {
+                    self.deal(lane, std::mem::take(&mut batch));
+                    self.redrive(lane, &event, &Arc::new(ticket), &errand);
+                }
+                Task::Settle(key) => {
+                    self.deal(lane, std::mem::take(&mut batch));
+                    self.settle(lane, key);
+                }
+                Task::Room => {
+                    self.deal(lane, std::mem::take(&mut batch));
+                    self.room(lane);
+                }
+            }
+        }
+        self.deal(lane, batch);
+    }
+
+    fn halted(&self, lane: usize) -> bool {
+        matches!(self.lanes[lane], Lane::Halted)
+    }
+
+    /// Events of the source, from one that fails to the next.
+    fn deal(&mut self, lane: usize, mut batch: Batch) {
+        if !batch.events.is_empty() {
+            self.board.recent.offer(&batch.events);
+        }
+        while !batch.events.is_empty() && !self.halted(lane) {
+            let free = match &self.isolation.letters {
+                Some(letters) if letters.hold_in(lane) || !self.waiting.is_empty() => self.hold_back(lane, batch),
+                _ => batch,
+            };
+            batch = self.attempt(lane, free);
+        }
+    }
+
+    /// Takes out the events whose keys are held back.
+    fn hold_back(&mut self, lane: usize, batch: Batch) -> Batch {
+        let Some(letters) = self.isolation.letters.clone() else { return batch };
+        let mut free = Batch::default();
+        for (event, ticket) in batch.events.into_iter().zip(batch.tickets) {
+            let place = (lane, SourceKey::of(&event));
+            if let Some(before) = self.waiting.get_mut(&place) {
+                before.push(event, ticket);
+                continue;
+            }
+            let turn = letters.index().turn(lane, &place.1);
+            match turn {
+                Turn::Free => free.push(event, ticket),
+                Turn::Wait => self.waiting.entry(place).or_default().push(event, ticket),
+                Turn::Park => {
+                    let cause = Cause { error: None, holds: true, made_by: "", settings: "", before: None };
+                    self.write(&letters, lane, &event, &ticket, &cause);
+                    if self.halted(lane) {
+                        return Batch::default();
+                    }
+                }
+            }
+        }
+        free
+    }
+
+    /// Writes a letter, or has the event wait for room; a lane in which that fails is
+    /// halted.
+    fn write(&mut self, letters: &Letters, lane: usize, event: &Event, ticket: &Arc<Ticket>, cause: &Cause<'_>) {
+        match letters.write(&*self.sink, lane, event, ticket, cause) {
+            Ok(true) => {}
+            // It comes again.
+            Ok(false) if letters.is_closing() => self.lanes[lane] = Lane::Halted,
+            Ok(false) => self.waiting.entry((lane, SourceKey::of(event))).or_default().push(event.clone(), Arc::clone(ticket)),
+            Err(error) => {
+                self.lanes[lane] = Lane::Halted;
+                if error.kind() != Kind::Interrupted {
+                    ticket.fail(event.locate(error).at("lane", lane));
+                }
+            }
+        }
+    }
+
+    /// Runs a batch up to the first event that fails; what is behind it.
+    fn attempt(&mut self, lane: usize, batch: Batch) -> Batch {
+        let Batch { events, mut tickets } = batch;
+        let plan = Arc::clone(&self.plan);
+        let (generation, probation) = plan.of(lane);
+        let isolates = self.isolation.on_refused != OnFailure::Halt || generation.chain.isolates();
+        let Some(served) = self.lanes[lane].serve(generation).filter(|_| !events.is_empty()) else { return Batch::default() };
+        // What is run is used up; a failure needs it once more.
+        let mut kept = if isolates || probation.is_some() { events.clone() } else { Vec::new() };
+        let mut produced = served.run(events);
+        if !kept.is_empty() {
+            self.refuse_early(&mut produced);
+        }
+        let reached = match (produced.failure.take(), probation) {
+            (Some(failure), Some(probation)) => self.appeal(lane, &tickets, produced, failure, &kept, probation),
+            (failure, probation) => {
+                if let Some(probation) = probation {
+                    probation.judge(produced.strain.fault);
+                }
+                self.conclude(lane, &tickets, Produced { failure, ..produced }, &kept, generation)
+            }
+        };
+        match reached {
+            Reached::Before(place) => Batch { events: kept.split_off(place), tickets: tickets.split_off(place) },
+            Reached::End | Reached::Halt => Batch::default(),
+        }
+    }
+
+    /// Finds what the sink would refuse, before a part of its event is sent.
+    fn refuse_early(&self, produced: &mut Produced) {
+        let refused = produced.messages.iter().find_map(|(index, m)| self.sink.check(m).err().map(|e| (*index, m.locate(e))));
+        if let Some((index, error)) = refused {
+            produced.messages.retain(|(origin, _)| *origin < index);
+            produced.failure = Some((index, error));
+            produced.follows = Some(self.isolation.on_refused);
+        }
+    }
+
+    /// An event failed in a generation on probation: the old one is asked. If it
+    /// can do it, the new one is to blame and goes; if not, the event is.
+    fn appeal(
+        &mut self,
+        lane: usize,
+        tickets: &[Arc<Ticket>],
+        produced: Produced,
+        (index, error): (usize, Error),
+        events: &[Event],
+        probation: &Probation,
+    ) -> Reached {
+        let (new, old) = probation.generations();
+        let Some(served) = self.lanes[lane].serve(old) else { return Reached::Halt };
+        let mut second = served.run(events[index..].to_vec());
+        // What the sink refuses of both is the event's own failure.
+        self.refuse_early(&mut second);
+        if second.failure.as_ref().is_some_and(|(first, _)| *first == 0) {
+            return self.conclude(lane, tickets, Produced { failure: Some((index, error)), ..produced }, events, new);
+        }
+        probation.condemn(format!("an event failed that the old generation can do: {}", error.line()));
+        let (before, rest) = tickets.split_at(index);
+        match self.conclude(lane, before, produced, &events[..index], new) {
+            Reached::End => {}
+            other => return other,
+        }
+        match self.conclude(lane, rest, second, &events[index..], old) {
+            Reached::Before(place) => Reached::Before(index + place),
+            other => other,
+        }
+    }
+
+    /// Publishes what came out up to the first failure, and deals with that.
+    fn conclude(&mut self, lane: usize, tickets: &[Arc<Ticket>], produced: Produced, events: &[Event], generation: &Generation) -> Reached {
+        let Produced { messages, failure, follows, .. } = produced;
+        let end = failure.as_ref().map_or(tickets.len(), |(index, _)| *index);
+        if self.publish(lane, &tickets[..end], messages, generation.chain.provenance()).is_err() {
+            self.lanes[lane] = Lane::Halted;
+            return Reached::Halt;
+        }
+        let Some((index, error)) = failure else { return Reached::End };
+        let follows = follows.filter(|_| error.kind().policy().1 == Policy::Event).unwrap_or(OnFailure::Halt);
+        match events.get(index) {
+            Some(event) if self.isolate(lane, event, &tickets[index], &error, follows, generation) => Reached::Before(index + 1),
+            _ => {
+                // Nothing overtakes that event.
+                self.lanes[lane] = Lane::Halted;
+                tickets[index].fail(error.at("lane", lane));
+                Reached::Halt
+            }
+        }
+    }
+
+    /// Deals with an event that failed by itself; `false` if the lane is to halt.
+    fn isolate(
+        &mut self,
+        lane: usize,
+        event: &Event,
+        ticket: &Arc<Ticket>,
+        error: &Error,
+        follows: OnFailure,
+        generation: &Generation,
+    ) -> bool {
+        match (follows, self.isolation.letters.clone()) {
+            (OnFailure::Skip, _) => {
+                tracing::warn!(lane, "skipped: {}", error.line());
+                metrics::counter!(SKIPPED, "code" => error.kind().code()).increment(1);
+                ticket.expect(0);
+                true
+            }
+            (OnFailure::Continue | OnFailure::Park, Some(letters)) => {
+                tracing::warn!(lane, parks = follows == OnFailure::Park, "a dead letter: {}", error.line());
+                let (made_by, settings) = (generation.chain.provenance(), generation.chain.settings());
+                let cause = Cause { error: Some(error), holds: follows == OnFailure::Park, made_by, settings, before: None };
+                // Where that fails the lane is halted already, and knows why.
+                self.write(&letters, lane, event, ticket, &cause);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The event of a letter, once more.
+    fn redrive(&mut self, lane: usize, event: &Event, ticket: &Arc<Ticket>, errand: &Arc<Errand>) {
+        let Some(letters) = self.isolation.letters.clone() else { return };
+        // Behind one that failed again nothing of its key may pass.
+        if self.halted(lane) || (errand.holds && !letters.index().is_next(&errand.id)) {
+            return;
+        }
+        let plan = Arc::clone(&self.plan);
+        let (generation, _) = plan.of(lane);
+        let Some(served) = self.lanes[lane].serve(generation) else { return };
+        let mut produced = served.run(vec![event.clone()]);
+        if produced.failure.is_none() {
+            self.refuse_early(&mut produced);
+        }
+        let made_by = generation.chain.provenance();
+        if let Some((_, error)) = &produced.failure {
+            errand.fail();
+            tracing::warn!(lane, letter = &*errand.id, "failed again: {}", error.line());
+            let cause =
+                Cause { error: Some(error), holds: errand.holds, made_by, settings: generation.chain.settings(), before: Some(errand) };
+            self.write(&letters, lane, event, ticket, &cause);
+            return;
+        }
+        if self.publish(lane, std::slice::from_ref(ticket), produced.messages, made_by).is_err() {
+            self.lanes[lane] = Lane::Halted;
+        } else if letters.sent(lane, &errand.id) {
+            self.go_on(lane, SourceKey::of(event));
+        }
+    }
+
+    /// All letters of a key were given; if one failed, what waits is held back too.
+    fn settle(&mut self, lane: usize, key: SourceKey) {
+        if let Some(letters) = &self.isolation.letters {
+            letters.index().close(lane, &key, false);
+        }
+        self.go_on(lane, key);
+    }
+
+    /// There is room for letters; or, if the session ends, there will be none.
+    fn room(&mut self, lane: usize) {
+        let keys: Vec<_> = self.waiting.keys().filter(|(at, _)| *at == lane).map(|(_, key)| key.clone()).collect();
+        keys.into_iter().for_each(|key| self.go_on(lane, key));
+    }
+
+    fn go_on(&mut self, lane: usize, key: SourceKey) {
+        if let Some(batch) = self.waiting.remove(&(lane, key)) {
+            self.deal(lane, batch);
+        }
+    }
+
+    fn publish(&self, lane: usize, tickets: &[Arc<Ticket>], messages: Vec<(usize, Event)>, made_by: &str) -> Result<(), ()> {
+        let mut messages = messages.into_iter().peekable();
+        let mut own = Vec::new();
+        for (index, ticket) in tickets.iter().enumerate() {
+            own.clear();
+            while let Some((_, message)) = messages.next_if(|(origin, _)| *origin == index) {
+                own.push(message);
+            }
+            ticket.expect(u32::try_from(own.len()).unwrap_or(u32::MAX));
+            for message in &own {
+                if let Err(error) = self.sink.publish(message, made_by, ticket) {
+                    // A sink that closes gives events up, it does not fail them.
+                    if error.kind() != Kind::Interrupted {
+                        let error = message.locate(error).at("lane", lane);
+                        ticket.fail(if made_by.is_empty() { error } else { error.at("transform", made_by) });
+                    }
+                    return Err(());
+                }
+            }
+        }
+        self.sink.flush().map_err(|error| {
+            if let Some(ticket) = tickets.last() {
+                ticket.fail(error);
+            }
+        })
+    }
+}

@@ -1,0 +1,309 @@
+//! Property: an event that fails by itself is kept whole, waits with the later ones of
+//! its key, stops nobody else's, and is published in its turn once it can be.
+
+use crate::support::consumer::{Consumer, Received, create_topic};
+use crate::support::database::{Database, insert};
+use crate::support::oracle::{Repeats, demand};
+use crate::support::relay::{Finished, PATIENCE, Relay};
+use crate::support::swapping::{Port, TOKEN, chameleon};
+use crate::support::{component, eventually, services, unique};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A pipeline with dead letters.
+pub struct Letters {
+    pub database: Database,
+    pub topic: String,
+    directory: tempfile::TempDir,
+}
+
+/// Fails the events of type `poison`.
+pub const STRICT: &str = "guests/hostile";
+
+impl Letters {
+    pub fn new(transform: &str, more: &str) -> Self {
+        let this =
+            Self { database: Database::with_outbox(), topic: unique("letters"), directory: tempfile::tempdir().expect("a directory") };
+        create_topic(&this.topic, 4, &[]);
+        this.configure(&component(STRICT), transform, more);
+        this
+    }
+
+    fn config(&self) -> String {
+        self.directory.path().join("relay.toml").to_str().expect("a path").to_owned()
+    }
+
+    pub fn configure(&self, path: &std::path::Path, transform: &str, more: &str) {
+        let toml = format!(
+            "name = \"{topic}\"\n[source]\nkind = \"outbox\"\nurl = \"{url}\"\n[sink]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\n\
+             topic = \"{topic}\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"\n[modules]\ndirectory = \"modules\"\n\
+             [flow]\nbatch_events = 500\n[dead_letters]\n{more}\n[[transform]]\nname = \"c\"\npath = \"{path}\"\n{transform}\n",
+            topic = self.topic,
+            url = self.database.url,
+            brokers = services::kafka().brokers,
+            path = path.display(),
+        );
+        std::fs::write(self.config(), toml).expect("writes");
+    }
+
+    /// A component that passes everything.
+    pub fn mended(&self) -> PathBuf {
+        let path = self.directory.path().join("mended.wasm");
+        std::fs::write(&path, chameleon("pass")).expect("writes");
+        path
+    }
+
+    pub fn serve(&self) -> (Relay, Port) {
+        let relay = Relay::start(&["run", "-c", &self.config()]);
+        let port = Port::of(&relay);
+        (relay, port)
+    }
+
+    pub fn drain(&self) -> Finished {
+        Relay::run(&["run", "-c", &self.config(), "--until-drained"])
+    }
+
+    /// Inserts events in one transaction: aggregate, version and type of each.
+    pub fn insert(&self, events: &[(i64, i64, &str)]) {
+        let mut client = self.database.connect();
+        let mut tx = client.transaction().expect("begins");
+        for (aggregate, version, event_type) in events {
+            let payload = format!("{{\"aggregate\":{aggregate},\"version\":{version}}}");
+            insert(&mut tx, &aggregate.to_string(), event_type, &payload);
+        }
+        tx.commit().expect("commits");
+    }
+
+    pub fn until_done(&self) {
+        eventually("the outbox is empty", PATIENCE, || self.database.rows() == 0);
+    }
+
+    /// What `relay dead-letters list` says.
+    pub fn list(&self) -> Vec<Value> {
+        let told = Relay::run(&["dead-letters", "list", "--json", "-c", &self.config()]).expect(0, &[]).stdout;
+        told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        Consumer::new(&[&self.topic]).read_to_end().to_vec()
+    }
+}
+
+fn ask(port: &Port, args: &[&str]) -> Finished {
+    port.command(&[&["dead-letters"], args].concat())
+}
+
+fn text<'a>(letter: &'a Value, pointer: &str) -> &'a str {
+    letter.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn published(received: &[Received], aggregate: i64) -> Vec<i64> {
+    let of = |m: &Received| (m.json()["aggregate"] == aggregate).then(|| m.json()["version"].as_i64().expect("a version"));
+    received.iter().filter_map(of).collect()
+}
+
+/// GIVEN one event in ten thousand that a transform cannot do, WHEN it is relayed in
+/// batches of 500, THEN all others but the later ones of its key are published; WHEN the
+/// relay is killed and started with a transform that can, and the letters are redriven,
+/// THEN all are published, in order, and the key flows again.
+#[test]
+fn one_poison_event_in_ten_thousand() {
+    let it = Letters::new("settings = {}", "");
+    let events: Vec<(i64, i64, &str)> =
+        (0..10_000).map(|n| (n % 100 + 1, n / 100 + 1, if n == 5_041 { "poison" } else { "pass" })).collect();
+    it.insert(&events);
+    let (relay, _) = it.serve();
+    it.until_done();
+    // Version 51 of aggregate 42, and 49 later ones.
+    let letters = it.list();
+    assert_eq!(letters.len(), 50, "{letters:?}");
+    let dead = &letters[0];
+    assert_eq!((text(dead, "/state"), text(dead, "/error/code"), text(dead, "/error/at/transform")), ("dead", "poison", "c"), "{dead}");
+    for (pointer, wanted) in
+        [("/error/message", "the transform failed the event"), ("/error/at/digest", ""), ("/made_by", "c@"), ("/first", "20")]
+    {
+        assert!(text(dead, pointer).contains(wanted) && !text(dead, pointer).is_empty(), "{pointer}: {dead}");
+    }
+    assert_eq!(dead["attempts"], 1);
+    assert!(letters[1..].iter().all(|letter| text(letter, "/state") == "parked" && letter["attempts"] == 0), "{letters:?}");
+    let received = it.received();
+    assert_eq!(received.len(), 9_950);
+    assert_eq!(published(&received, 42), (1..=50).collect::<Vec<_>>());
+    let shown = Relay::run(&["dead-letters", "show", text(dead, "/id"), "-c", &it.config()]).expect(0, &[]).stdout;
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["event"]["payload"]["version"], 51, "{shown}");
+
+    relay.kill();
+    it.configure(&it.mended(), "", "");
+    let (relay, port) = it.serve();
+    it.insert(&[(42, 101, "pass"), (43, 101, "pass")]);
+    it.until_done();
+    assert_eq!(it.list().len(), 51, "the key is held over a restart");
+    let told = ask(&port, &["redrive", "--all"]).expect(0, &[]).stdout;
+    assert!(told.contains("51 redriven, 0 failed again"), "{told}");
+    assert!(it.list().is_empty());
+    it.insert(&[(42, 102, "pass")]);
+    it.until_done();
+    relay.stop().expect(0, &[]);
+    let mut committed: BTreeMap<i64, i64> = (1..=100).map(|aggregate| (aggregate, 100)).collect();
+    committed.extend([(42, 102), (43, 101)]);
+    demand(&it.received(), &committed, Repeats::Never);
+}
+
+/// GIVEN each policy, WHEN an event fails, THEN what the policy says follows.
+#[test]
+fn each_policy_does_what_it_says() {
+    let events = [(1, 1, "pass"), (1, 2, "poison"), (1, 3, "pass"), (2, 1, "trap"), (2, 2, "pass")];
+    for (policy, left, first, second) in
+        [("skip", 0, vec![1, 3], vec![2]), ("continue", 2, vec![1, 3], vec![2]), ("park", 4, vec![1], vec![])]
+    {
+        let it = Letters::new(&format!("on_poison = \"{policy}\""), "");
+        it.insert(&events);
+        it.drain().expect(0, &[]);
+        let (letters, received) = (it.list(), it.received());
+        assert_eq!(letters.len(), left, "{policy}: {letters:?}");
+        assert_eq!((published(&received, 1), published(&received, 2)), (first, second), "{policy}");
+        assert_eq!(it.database.rows(), 0);
+    }
+    let it = Letters::new("on_poison = \"halt\"", "");
+    it.insert(&events[..3]);
+    it.drain().expect(7, &["[poison]"]);
+    assert_eq!((it.list().len(), it.database.rows()), (0, 2));
+    // What the guest asks for is no policy.
+    let it = Letters::new("", "");
+    it.insert(&[(1, 1, "halt")]);
+    it.drain().expect(7, &["[transform-halt]"]);
+}
+
+/// GIVEN an event that the broker would refuse, WHEN it is its turn, THEN it becomes a
+/// letter before any of its messages is sent.
+#[test]
+fn what_the_broker_would_refuse_is_a_letter() {
+    let it = Letters::new("", "");
+    it.insert(&[(1, 1, "pass"), (1, 2, "badpartition"), (1, 3, "pass"), (2, 1, "pass")]);
+    it.drain().expect(0, &[]);
+    let letters = it.list();
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    assert_eq!(text(&letters[0], "/error/code"), "message-refused");
+    assert_eq!(it.received().len(), 2);
+}
+
+/// GIVEN letters, WHEN a redrive fails again, THEN it says so, the order is kept, and the
+/// attempts are counted; WHEN the guilty one is discarded, THEN the rest can be redriven.
+#[test]
+fn what_fails_again_stays_in_its_place() {
+    let it = Letters::new("", "");
+    let (relay, port) = it.serve();
+    it.insert(&[(1, 1, "poison"), (1, 2, "pass"), (1, 3, "poison"), (1, 4, "pass"), (2, 1, "poison")]);
+    it.until_done();
+    let told = ask(&port, &["redrive", "--all"]).expect(7, &["5 letters are still not published"]).stdout;
+    assert!(told.contains("0 redriven"), "{told}");
+    let states = || -> Vec<_> {
+        // Lanes write beside one another; what counts is the order of a key.
+        let of = |key: &str| Relay::run(&["dead-letters", "list", "--json", "--key", key, "-c", &it.config()]).expect(0, &[]).stdout;
+        let read = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+        let told = [of("1"), of("2")].concat();
+        told.lines().map(read).map(|letter| (letter["attempts"].as_u64().expect("a number"), text(&letter, "/state").to_owned())).collect()
+    };
+    let is = |wanted: &[(u64, &str)]| assert_eq!(states(), wanted.iter().map(|(n, state)| (*n, (*state).to_owned())).collect::<Vec<_>>());
+    is(&[(2, "dead"), (0, "parked"), (0, "parked"), (0, "parked"), (2, "dead")]);
+    let letters = it.list();
+    let first = letters.iter().find(|letter| text(letter, "/id").contains("@1/")).expect("the first");
+    let id = text(first, "/id").to_owned();
+    ask(&port, &["redrive", "--key", "3"]).expect(0, &[]);
+    ask(&port, &["discard"]).expect(3, &["which letters?"]);
+    let told = ask(&port, &["discard", &id]).expect(0, &[]).stdout;
+    assert!(told.contains("1 discarded, 4 left"), "{told}");
+    // A parked one fails as it comes, and becomes a dead one.
+    ask(&port, &["redrive", "--key", "1"]).expect(7, &[]);
+    is(&[(1, "dead"), (0, "parked"), (2, "dead")]);
+    let letters = it.list();
+    let third = letters.iter().find(|letter| text(letter, "/id").contains("@3/")).expect("the third");
+    // By the id of its event, which is what people have.
+    let event = text(third, "/id").split('@').next().expect("an id").to_owned();
+    ask(&port, &["discard", &event]).expect(0, &[]);
+    ask(&port, &["redrive", "--key", "1"]).expect(0, &[]);
+    it.insert(&[(1, 5, "pass")]);
+    it.until_done();
+    assert_eq!(published(&it.received(), 1), [2, 4, 5]);
+    let (code, answer) = port.request("POST", "/v1/dead-letters/redrive", None, b"{}");
+    assert_eq!(code, 401, "{answer}");
+    relay.stop().expect(0, &[]);
+}
+
+/// GIVEN a sink that is a file, WHEN events fail, THEN the letters are in a file, and
+/// held keys are known to the next relay.
+#[test]
+fn letters_lie_in_a_file_beside_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let line = |n: u64, kind: &str, key: &str| {
+        format!("{{\"id\":\"{n}\",\"entity\":\"o\",\"event_type\":\"{kind}\",\"key\":\"{key}\",\"topic\":\"t\"}}\n")
+    };
+    std::fs::write(path("in.jsonl"), [line(1, "pass", "a"), line(2, "poison", "a"), line(3, "pass", "a"), line(4, "pass", "b")].concat())
+        .expect("writes");
+    let toml = format!(
+        "[source]\nkind = \"file\"\npath = \"in.jsonl\"\n[sink]\nkind = \"file\"\npath = \"out.jsonl\"\n[dead_letters]\nfile = \"letters.jsonl\"\n\
+         [[transform]]\npath = \"{}\"\n",
+        component(STRICT).display()
+    );
+    std::fs::write(path("relay.toml"), toml).expect("writes");
+    let config = path("relay.toml");
+    let config = config.to_str().expect("a path");
+    Relay::run(&["run", "-c", config]).expect(0, &[]);
+    let out = std::fs::read_to_string(path("out.jsonl")).expect("reads");
+    assert_eq!(out.lines().count(), 2, "{out}");
+    let told = Relay::run(&["dead-letters", "list", "-c", config]).expect(0, &["2 letters"]).stdout;
+    assert!(told.contains("key=a dead attempts=1") && told.contains("key=a parked"), "{told}");
+    // The same lines once more: 1 is of a key that is held, 2 and 3 are there already.
+    Relay::run(&["run", "-c", config]).expect(0, &["there are dead letters"]);
+    let told = Relay::run(&["dead-letters", "list", "--state", "dead", "-c", config]).expect(0, &[]).stdout;
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+/// GIVEN a place for two letters, WHEN there are more, THEN the source is paused and
+/// nothing is lost; WHEN there is room again, THEN it goes on.
+#[test]
+fn a_full_store_pauses_the_source() {
+    let it = Letters::new("", "max_events = 2\nwarn_events = 1");
+    let (relay, port) = it.serve();
+    it.insert(&[(1, 1, "poison"), (1, 2, "pass"), (1, 3, "pass"), (1, 4, "pass")]);
+    relay.await_log("dead letters pile up");
+    eventually("two letters", PATIENCE, || it.list().len() == 2);
+    assert_eq!(it.database.rows(), 2, "the others wait where they are");
+    ask(&port, &["discard", "--state", "dead"]).expect(0, &[]);
+    eventually("one more", PATIENCE, || it.database.rows() == 1);
+    // A relay whose lane waits can be stopped.
+    relay.stop().expect(0, &[]);
+    let (relay, port) = it.serve();
+    eventually("redriven", PATIENCE, || ask(&port, &["redrive", "--all"]).code == Some(0) && it.list().is_empty());
+    it.until_done();
+    relay.stop().expect(0, &[]);
+    assert_eq!(published(&it.received(), 1), [2, 3, 4]);
+}
+
+/// GIVEN configurations that contradict themselves, WHEN they are checked, THEN the field
+/// and the remedy are said.
+#[test]
+fn contradictions_are_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("relay.toml");
+    let head = "[source]\nkind = \"file\"\npath = \"-\"\n";
+    let (kafka, file) = ("[sink]\nkind = \"kafka\"\nbrokers = \"b:1\"\n", "[sink]\nkind = \"stdout\"\n");
+    for (rest, field) in [
+        (format!("{kafka}on_refused = \"park\"\n"), "sink.on_refused"),
+        (format!("{kafka}[[transform]]\npath = \"x.wasm\"\non_poison = \"continue\"\n"), "transform.on_poison"),
+        (format!("{kafka}[dead_letters]\nfile = \"x\"\n"), "dead_letters.file"),
+        (format!("{kafka}[dead_letters]\ntopic = \"no/name\"\n"), "dead_letters.topic"),
+        (format!("{file}[dead_letters]\ntopic = \"x\"\n"), "dead_letters.topic"),
+        (format!("{file}[dead_letters]\n"), "dead_letters.file"),
+        (format!("{kafka}[dead_letters]\nmax_events = 0\n"), "dead_letters.max_events"),
+        (format!("{kafka}[[transform]]\npath = \"x.wasm\"\non_poison = \"retry\"\n"), "on_poison"),
+    ] {
+        std::fs::write(&path, format!("{head}{rest}")).expect("writes");
+        Relay::run(&["check", "--offline", "-c", path.to_str().expect("a path")]).expect(3, &[field]);
+    }
+    std::fs::write(&path, format!("{head}{file}")).expect("writes");
+    Relay::run(&["dead-letters", "list", "-c", path.to_str().expect("a path")]).expect(3, &["add [dead_letters]"]);
+}
