@@ -47,6 +47,23 @@ impl Letters {
         std::fs::write(self.config(), toml).expect("writes");
     }
 
+    /// Has it deliver exactly once, in small transactions.
+    pub fn once(&self) {
+        let text = std::fs::read_to_string(self.config()).expect("reads");
+        let once = "delivery = \"exactly-once\"\n[transactions]\nmax_events = 10\nlinger = \"20ms\"\n[source]\n";
+        std::fs::write(self.config(), text.replace("[source]\n", once)).expect("writes");
+    }
+
+    /// Has a relay die at a step, of a redrive if that is asked for.
+    pub fn die_at(&self, step: &str, wish: Option<&str>) {
+        let mut relay = Relay::start_with(&["run", "-c", &self.config()], &[("RELAY_CRASH_AT", step)]);
+        if let Some(wish) = wish {
+            let port = Port::of(&relay);
+            let _ = ask(&port, &[wish, "--all"]);
+        }
+        eventually(&format!("it dies at {step}"), PATIENCE, || relay.ended().is_some());
+    }
+
     /// A component that passes everything.
     pub fn mended(&self) -> PathBuf {
         let path = self.directory.path().join("mended.wasm");
@@ -90,7 +107,7 @@ impl Letters {
     }
 }
 
-fn ask(port: &Port, args: &[&str]) -> Finished {
+pub fn ask(port: &Port, args: &[&str]) -> Finished {
     port.command(&[&["dead-letters"], args].concat())
 }
 

@@ -23,6 +23,7 @@ mod crash;
 mod database;
 mod dead_letters;
 mod documents;
+mod exactly_once;
 mod files;
 mod halting;
 mod registry;

@@ -6,7 +6,8 @@ use clap::ValueEnum;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What has just been done. `docs/swapping.md` says what a start finds after each.
+/// What has just been done. `docs/swapping.md` says what a start finds after each of a
+/// swap, `docs/delivery.md` of a transaction and of letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Point {
     /// A new component is in the library.
@@ -29,6 +30,20 @@ pub enum Point {
     RollbackRestored,
     /// The state knows, and whoever asked was not answered yet.
     RollbackRemembered,
+    /// Under exactly-once: everything of a transaction is with the broker.
+    EpochSealed,
+    /// The record of it too.
+    EpochRecorded,
+    /// It is committed, and the source does not know.
+    EpochCommitted,
+    /// The source knows.
+    EpochSettled,
+    /// A letter was handed to the sink.
+    LetterWritten,
+    /// The events of redriven letters are published, and the letters still there.
+    LetterPublished,
+    /// They are gone.
+    LetterTaken,
 }
 
 /// Where to die, and how many times to pass there first.

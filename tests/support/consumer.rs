@@ -5,8 +5,10 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// One message as it stands in Kafka.
@@ -62,6 +64,9 @@ pub fn create_topic_on(brokers: &str, name: &str, partitions: i32, config: &[(&s
 pub struct Consumer {
     consumer: BaseConsumer,
     pub received: Vec<Received>,
+    /// Partitions of which everything was read; of one topic only, for their numbers are
+    /// all that is told.
+    ended: Option<HashSet<i32>>,
 }
 
 impl Consumer {
@@ -77,6 +82,7 @@ impl Consumer {
             .set("group.id", "test")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "50")
             .create()
             .expect("a consumer");
@@ -88,7 +94,7 @@ impl Consumer {
             }
         }
         consumer.assign(&list).expect("assigned");
-        Self { consumer, received: Vec::new() }
+        Self { consumer, received: Vec::new(), ended: (topics.len() == 1).then(HashSet::new) }
     }
 
     /// Reads on until the condition holds.
@@ -124,17 +130,31 @@ impl Consumer {
                 (e.topic().to_owned(), e.partition(), low, high)
             })
             .collect();
-        self.until("the end of the topics", Duration::from_secs(60), |received| {
-            ends.iter().all(|(topic, partition, low, high)| {
-                high == low || received.iter().rev().any(|r| r.topic == *topic && r.partition == *partition && r.offset + 1 >= *high)
-            })
-        })
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let read = |(topic, partition, low, high): &(String, i32, i64, i64)| {
+                let last = |r: &Received| r.topic == *topic && r.partition == *partition && r.offset + 1 >= *high;
+                // What is last may be the mark of a transaction.
+                high == low || self.received.iter().rev().any(last) || self.ended.as_ref().is_some_and(|ended| ended.contains(partition))
+            };
+            if ends.iter().all(read) {
+                return &self.received;
+            }
+            assert!(Instant::now() < deadline, "after a minute and {} messages still not the end of the topics", self.received.len());
+            self.poll();
+        }
     }
 
     fn poll(&mut self) {
         while let Some(message) = self.consumer.poll(Duration::from_millis(50)) {
+            if let (Err(KafkaError::PartitionEOF(partition)), Some(ended)) = (&message, &mut self.ended) {
+                ended.insert(*partition);
+            }
             // The broker may be down for a while in some tests.
             let Ok(message) = message else { continue };
+            if let Some(ended) = &mut self.ended {
+                ended.remove(&message.partition());
+            }
             let headers = message.headers().map(|h| h.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect());
             self.received.push(Received {
                 topic: message.topic().to_owned(),

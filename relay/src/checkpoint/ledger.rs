@@ -1,9 +1,10 @@
 //! The ledger of one session: admits events within a byte budget, hands out
 //! tickets, and collects what they say in the end.
 
+use super::epoch::{Epoch, Gate};
 use super::window::{Head, Slot, Window};
 use crate::error::{Error, Kind, Policy};
-use crate::event::Position;
+use crate::event::{Position, Shared};
 use crate::metrics::{EVENTS, IN_FLIGHT, MESSAGES};
 use metrics::{Counter, Gauge, counter, gauge};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,10 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
-struct State {
-    window: Window,
+pub(super) struct State {
+    pub(super) window: Window,
     /// Done since the last `take_done`; bounded by what may be in flight.
     done: Vec<Position>,
+    /// Under exactly-once, what belongs to the transaction that is open.
+    pub(super) epoch: Epoch,
     events: usize,
     bytes: usize,
     completed: u64,
@@ -23,16 +26,26 @@ struct State {
     failure: Option<Error>,
 }
 
+impl State {
+    pub(super) fn is_idle(&self) -> bool {
+        self.events == 0
+    }
+}
+
 /// See the module. One a session; never reused after a failure.
 #[derive(Debug)]
 pub struct Ledger {
     state: Mutex<State>,
+    /// Under exactly-once, how much one transaction may hold.
+    pub(super) gate: Option<Gate>,
     max_events: usize,
     max_bytes: usize,
     /// One permit each; a single task waits on each.
-    done: Notify,
-    room: Notify,
+    pub(super) done: Notify,
+    pub(super) room: Notify,
     idle: Notify,
+    /// As `idle`, for the one who commits.
+    pub(super) settled: Notify,
     failed: Notify,
     meters: Meters,
 }
@@ -69,42 +82,62 @@ impl Ledger {
     /// A ledger that admits at most this much at a time.
     #[must_use]
     pub fn new(max_events: usize, max_bytes: usize) -> Arc<Self> {
+        Self::with_gate(max_events, max_bytes, None)
+    }
+
+    /// With a gate, nothing counts as done before [`Ledger::open`] says so.
+    #[must_use]
+    pub fn with_gate(max_events: usize, max_bytes: usize, gate: Option<Gate>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
+            gate,
             max_events,
             max_bytes,
             done: Notify::new(),
             room: Notify::new(),
             idle: Notify::new(),
+            settled: Notify::new(),
             failed: Notify::new(),
             meters: Meters { events: counter!(EVENTS), messages: counter!(MESSAGES), in_flight: gauge!(IN_FLIGHT) },
         })
     }
 
     // A panic elsewhere leaves plain numbers behind, so a poisoned lock is usable.
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters an event if there is room. One larger than the whole budget is
     /// let in alone, so that it cannot deadlock.
-    pub fn try_admit(self: &Arc<Self>, position: Position, bytes: usize) -> Option<Ticket> {
+    pub fn try_admit(self: &Arc<Self>, position: Position, bytes: usize, id: &Shared) -> Option<Ticket> {
         let mut state = self.state();
+        if let Some(gate) = &self.gate
+            && !state.epoch.enter(gate, bytes)
+        {
+            return None;
+        }
         let fits = state.events < self.max_events && state.bytes + bytes <= self.max_bytes;
         if !fits && state.events > 0 {
+            state.epoch.leave(bytes);
             return None;
         }
         state.events += 1;
         state.bytes += bytes;
         let slot = state.window.admit(position);
         drop(state);
-        Some(self.ticket(Origin::Source(slot), position, bytes))
+        let id = self.gate.as_ref().map(|_| Arc::clone(id));
+        Some(self.ticket(Origin::Source(slot, id), position, bytes))
     }
 
-    /// Enters what is no event of the source, whether or not there is room; `watcher`
-    /// hears what became of it.
-    pub fn admit_aside(self: &Arc<Self>, position: Position, bytes: usize, watcher: Arc<dyn Watcher>) -> Ticket {
-        let mut state = self.state();
+    /// Enters what is no event of the source, whether or not there is room and the gate
+    /// is open; `watcher` hears what became of it.
+    pub(super) fn enter_aside(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        position: Position,
+        bytes: usize,
+        watcher: Arc<dyn Watcher>,
+    ) -> Ticket {
         state.events += 1;
         state.bytes += bytes;
         drop(state);
@@ -135,6 +168,9 @@ impl Ledger {
     /// Takes the positions done since the last call and the window's head.
     pub fn take_done(&self) -> (Vec<Position>, Option<Head>) {
         let mut state = self.state();
+        if self.gate.is_some() {
+            return state.epoch.released();
+        }
         let done = std::mem::take(&mut state.done);
         (done, state.window.head())
     }
@@ -188,13 +224,16 @@ impl Ledger {
         state.bytes -= ticket.bytes;
         let idle = state.events == 0;
         match (&ticket.origin, messages) {
-            (Origin::Source(slot), Some(n)) => {
+            (Origin::Source(slot, id), Some(n)) => {
                 state.window.complete(*slot);
-                state.done.push(ticket.position);
+                match id {
+                    Some(id) => state.epoch.done.push((ticket.position, Arc::clone(id))),
+                    None => state.done.push(ticket.position),
+                }
                 state.completed += 1;
                 state.messages += u64::from(n);
             }
-            (Origin::Source(_), None) => state.abandoned += 1,
+            (Origin::Source(..), None) => state.abandoned += 1,
             (Origin::Aside(_), _) => {}
         }
         drop(state);
@@ -202,13 +241,14 @@ impl Ledger {
             watcher.settled(messages.is_some());
         }
         self.meters.in_flight.decrement(1);
-        if let (Origin::Source(_), Some(n)) = (&ticket.origin, messages) {
+        if let (Origin::Source(..), Some(n)) = (&ticket.origin, messages) {
             self.meters.events.increment(1);
             self.meters.messages.increment(u64::from(n));
         }
         self.done.notify_one();
         self.room.notify_one();
         if idle {
+            self.settled.notify_one();
             self.idle.notify_one();
         }
     }
@@ -222,13 +262,14 @@ pub trait Watcher: Send + Sync + 'static {
 
 /// Where a ticket's event came from.
 enum Origin {
-    Source(Slot),
+    /// Its id too, where it is recorded.
+    Source(Slot, Option<Shared>),
     Aside(Arc<dyn Watcher>),
 }
 
 impl std::fmt::Debug for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if matches!(self, Self::Source(_)) { "Source" } else { "Aside" })
+        f.write_str(if matches!(self, Self::Source(..)) { "Source" } else { "Aside" })
     }
 }
 
@@ -291,14 +332,18 @@ mod tests {
         Position { commit: n, index: 0 }
     }
 
+    fn admit(ledger: &Arc<Ledger>, n: u64, bytes: usize) -> Option<Ticket> {
+        ledger.try_admit(at(n), bytes, &"id".into())
+    }
+
     #[test]
     fn a_dropped_ticket_is_never_a_success() {
         let ledger = Ledger::new(10, 1000);
-        let forgotten = ledger.try_admit(at(1), 10).expect("room");
-        let half = ledger.try_admit(at(2), 10).expect("room");
+        let forgotten = admit(&ledger, 1, 10).expect("room");
+        let half = admit(&ledger, 2, 10).expect("room");
         half.expect(2);
         half.acknowledge();
-        let none = ledger.try_admit(at(3), 10).expect("room");
+        let none = admit(&ledger, 3, 10).expect("room");
         none.expect(0);
         drop((forgotten, half, none));
         let (done, head) = ledger.take_done();
@@ -309,19 +354,19 @@ mod tests {
     #[test]
     fn the_budget_is_in_bytes_and_clamps_an_oversized_event() {
         let ledger = Ledger::new(10, 100);
-        let big = ledger.try_admit(at(1), 5000).expect("alone it passes");
-        assert!(ledger.try_admit(at(2), 1).is_none());
+        let big = admit(&ledger, 1, 5000).expect("alone it passes");
+        assert!(admit(&ledger, 2, 1).is_none());
         big.expect(0);
         drop(big);
-        let _a = ledger.try_admit(at(2), 60).expect("room");
-        assert!(ledger.try_admit(at(3), 60).is_none());
-        let _b = ledger.try_admit(at(3), 40).expect("room");
+        let _a = admit(&ledger, 2, 60).expect("room");
+        assert!(admit(&ledger, 3, 60).is_none());
+        let _b = admit(&ledger, 3, 40).expect("room");
     }
 
     #[test]
     fn the_number_of_events_is_bounded_too() {
         let ledger = Ledger::new(1, 1000);
-        let _a = ledger.try_admit(at(1), 1).expect("room");
-        assert!(ledger.try_admit(at(2), 1).is_none());
+        let _a = admit(&ledger, 1, 1).expect("room");
+        assert!(admit(&ledger, 2, 1).is_none());
     }
 }

@@ -1,8 +1,10 @@
 //! What is in flight, what is done, and how far the source may be
 //! acknowledged. Accepted is not durable: only a completed [`Ticket`] is.
 
+mod epoch;
 mod ledger;
 mod window;
 
+pub use epoch::{Closed, Gate};
 pub use ledger::{Ledger, Progress, Ticket, Watcher};
 pub use window::{Head, Slot, Window};

@@ -71,6 +71,12 @@ impl Config {
         said.unwrap_or(if self.dead_letters.is_some() { OnFailure::Park } else { OnFailure::Halt })
     }
 
+    /// The topic of the state, for a Kafka sink.
+    #[must_use]
+    pub fn state_topic(&self) -> String {
+        self.state.topic.clone().unwrap_or_else(|| format!("relay.{}.state", self.name))
+    }
+
     /// The topic of the dead letters, for a Kafka sink that has them.
     #[must_use]
     pub fn dead_letter_topic(&self) -> Option<String> {

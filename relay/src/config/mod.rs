@@ -10,6 +10,7 @@ mod router;
 mod sink;
 mod source;
 mod swap;
+mod transactions;
 
 pub use admin::Admin;
 pub(crate) use cdc::matches;
@@ -21,6 +22,7 @@ pub use sink::{CreateTopics, KafkaSink, LinesSink, Sink};
 pub(crate) use sink::{DEFAULT_TOPIC, GUARANTEED};
 pub use source::{Columns, FileSource, OutboxSource, Source};
 pub use swap::{Modules, Shadow, Swap, Tolerances, check_canary};
+pub use transactions::Transactions;
 
 use crate::error::{Context as _, Error, Kind, Result};
 use serde::Deserialize;
@@ -49,6 +51,9 @@ pub struct Config {
     /// Queues, threads and time bounds.
     #[serde(default)]
     pub flow: Flow,
+    /// How exactly-once delivery cuts what it publishes.
+    #[serde(default)]
+    pub transactions: Transactions,
     /// Where positions are remembered.
     #[serde(default)]
     pub state: State,
@@ -99,6 +104,8 @@ pub enum Delivery {
     /// the same id.
     #[default]
     AtLeastOnce,
+    /// A reader of committed messages sees each event once, whatever happens.
+    ExactlyOnce,
 }
 
 /// One component of the chain.
@@ -268,6 +275,7 @@ impl Config {
             transforms: Vec::new(),
             sink,
             flow: Flow::default(),
+            transactions: Transactions::default(),
             state: State::default(),
             dead_letters: None,
             admin: Admin::default(),
@@ -318,6 +326,7 @@ impl Config {
             return bad("state.topic".into(), "without a Kafka sink the state lies in a file: name it with state.file".into());
         }
         failures::validate(self)?;
+        transactions::validate(self)?;
         self.flow.validate()?;
         self.swap.validate()?;
         self.modules.validate()?;

@@ -18,6 +18,7 @@ pub use store::{Line, Store};
 
 use crate::checkpoint::{Ticket, Watcher};
 use crate::config::{DeadLetters, LANES};
+use crate::crash::{self, Point};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::metrics::{LETTERS, LETTERS_WRITTEN, PARKED_KEYS};
@@ -158,6 +159,7 @@ impl Letters {
             serde_json::to_vec(&letter).map_err(|cause| Error::new(Kind::Internal, "cannot write a letter as JSON").cause(cause))?;
         ticket.expect(1);
         sink.keep(&letter.id, Some(&bytes), ticket)?;
+        crash::point(Point::LetterWritten);
         let (label, code) = (if state == State::Dead { "dead" } else { "parked" }, letter.error.map_or(String::new(), |error| error.code));
         metrics::counter!(LETTERS_WRITTEN, "state" => label, "code" => code).increment(1);
         Ok(true)

@@ -24,6 +24,9 @@ pub struct Isolation {
     pub letters: Option<Arc<Letters>>,
     /// What follows from a message that can never be published.
     pub on_refused: OnFailure,
+    /// Whether a letter that is redriven is taken away with its messages, in one
+    /// transaction; else that follows when they are durable.
+    pub transactional: bool,
 }
 
 /// Events in order, and the ticket of each.
@@ -236,7 +239,7 @@ impl Bench {
     fn conclude(&mut self, lane: usize, tickets: &[Arc<Ticket>], produced: Produced, events: &[Event], generation: &Generation) -> Reached {
         let Produced { messages, failure, follows, .. } = produced;
         let end = failure.as_ref().map_or(tickets.len(), |(index, _)| *index);
-        if self.publish(lane, &tickets[..end], messages, generation.chain.provenance()).is_err() {
+        if self.publish(lane, &tickets[..end], messages, generation.chain.provenance(), 0).is_err() {
             self.lanes[lane] = Lane::Halted;
             return Reached::Halt;
         }
@@ -305,7 +308,11 @@ impl Bench {
             self.write(&letters, lane, event, ticket, &cause);
             return;
         }
-        if self.publish(lane, std::slice::from_ref(ticket), produced.messages, made_by).is_err() {
+        let beside = u32::from(self.isolation.transactional);
+        let published = self.publish(lane, std::slice::from_ref(ticket), produced.messages, made_by, beside);
+        let taken = published.is_ok() && (beside == 0 || self.sink.keep(&errand.id, None, ticket).is_ok());
+        if !taken {
+            // The ticket is given up, and with it the transaction.
             self.lanes[lane] = Lane::Halted;
         } else if letters.sent(lane, &errand.id) {
             self.go_on(lane, SourceKey::of(event));
@@ -332,7 +339,9 @@ impl Bench {
         }
     }
 
-    fn publish(&self, lane: usize, tickets: &[Arc<Ticket>], messages: Vec<(usize, Event)>, made_by: &str) -> Result<(), ()> {
+    /// Hands messages to the sink; each event is done with all of its own, and with
+    /// `beside` records more.
+    fn publish(&self, lane: usize, tickets: &[Arc<Ticket>], messages: Vec<(usize, Event)>, made_by: &str, beside: u32) -> Result<(), ()> {
         let mut messages = messages.into_iter().peekable();
         let mut own = Vec::new();
         for (index, ticket) in tickets.iter().enumerate() {
@@ -340,7 +349,7 @@ impl Bench {
             while let Some((_, message)) = messages.next_if(|(origin, _)| *origin == index) {
                 own.push(message);
             }
-            ticket.expect(u32::try_from(own.len()).unwrap_or(u32::MAX));
+            ticket.expect(u32::try_from(own.len()).unwrap_or(u32::MAX).saturating_add(beside));
             for message in &own {
                 if let Err(error) = self.sink.publish(message, made_by, ticket) {
                     // A sink that closes gives events up, it does not fail them.

@@ -1,13 +1,17 @@
 //! Sessions of change data capture.
 
+use super::epochs::Ending;
 use super::{End, Pipeline, conclude};
+use crate::checkpoint::Closed;
 use crate::config::{CdcSource, SnapshotMode};
 use crate::error::{Error, Result};
 use crate::source::Intake;
 use crate::source::cdc::{Reader, findings};
 use crate::source::postgres::{Connection, Target, lock};
 use crate::state::Store;
+use futures_util::FutureExt as _;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 impl Pipeline<'_> {
     /// Reads the log until drained, stopped or broken.
@@ -28,7 +32,8 @@ impl Pipeline<'_> {
         let open = async {
             let control = self.open_cdc(source, target).await?;
             let session = self.session().await?;
-            let reader = Reader::start(control, target, source, Arc::clone(&session.ledger), Arc::clone(store)).await?;
+            let reader =
+                Reader::start(control, target, source, Arc::clone(&session.ledger), Arc::clone(store), session.epochs.is_some()).await?;
             if until.is_none() {
                 *until = match source.snapshot {
                     SnapshotMode::Only => Some(0),
@@ -46,20 +51,47 @@ impl Pipeline<'_> {
         self.readiness.set(true);
         self.reporter.watch(&session.ledger, None);
         let mut intake = Intake::new(&session.ledger, &session.workers, &self.template, self.config.flow.hand_over_events);
+        let (end, ending) = watch::channel(Ending::No);
+        let (progress, chunks) = reader.memory();
+        let record = move |closed: &Closed| {
+            let mut records = vec![progress.record(closed.head)?];
+            for (key, scan) in closed.head.map(|head| chunks.take(head.position)).unwrap_or_default() {
+                records.push((key, serde_json::json!(scan)));
+            }
+            Ok(records)
+        };
+        let mut committing = Box::pin(
+            async {
+                match &session.epochs {
+                    Some(epochs) => epochs.run(ending, record, async || Ok(())).await,
+                    None => std::future::pending().await,
+                }
+            }
+            .fuse(),
+        );
         let ended = tokio::select! {
             read = reader.run(&mut intake, *until) => read.map(|()| End::Drained),
+            committed = &mut committing => committed.map(|()| End::Stopped),
             () = session.ledger.failed() => Ok(End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
         self.readiness.set(false);
         intake.hand_over();
         let patience = self.patience(&ended, source.takeover_delay);
-        let drained = self.drain(&session, &ended, patience, reader.acknowledge_on()).await;
+        let alongside = async {
+            tokio::select! {
+                told = reader.acknowledge_on() => told,
+                committed = &mut committing => committed,
+            }
+        };
+        let drained = self.drain(&session, &ended, patience, alongside).await;
+        let committed = session.conclude_epochs(&end, committing, &ended, &drained).await;
         let ledger = Arc::clone(&session.ledger);
         let finished = session.finish(&self.reporter).await;
         // After the sink closed, so that its last reports count.
         reader.finish().await;
         finished?;
+        committed?;
         conclude(&ledger, ended?, drained, self.options.until_drained)
     }
 

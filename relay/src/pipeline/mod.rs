@@ -6,28 +6,28 @@
 //! what is in flight is drained, what is not acknowledged is read again.
 
 mod cdc;
+mod epochs;
 mod outbox;
 mod redrive;
 mod reload;
+mod session;
 
 use crate::admin::{self, Readiness};
 use crate::checkpoint::Ledger;
-use crate::config::{Config, Flow, Sink as SinkConfig, Source, Transform};
-use crate::dead_letters::{Desk, Letters, Store as LetterStore};
+use crate::config::{Config, Delivery, Sink as SinkConfig, Source, Transform};
+use crate::dead_letters::{Desk, Store as LetterStore};
 use crate::error::{Error, Kind, Policy, Result};
 use crate::event::TopicTemplate;
-use crate::lane::{Isolation, Workers};
 use crate::progress::Reporter;
 use crate::shutdown::Shutdown;
-use crate::sink::kafka::Kafka;
-use crate::sink::{Lines, Sink};
+use crate::sink::Sink;
 use crate::source::{Intake, file};
 use crate::state::Store;
-use crate::swap::{Configured, Control, Owned, Reread};
+use crate::swap::{Configured, Control, Reread};
 use crate::transform::StageSpec;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use redrive::{Redriver, Redriving};
 use reload::reload;
+use session::Session;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ pub type Wrap<'a> = &'a (dyn Fn(Arc<dyn Sink>) -> Arc<dyn Sink> + Sync);
 pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wrap: Wrap<'_>) -> Result<Summary> {
     let token = config.admin.token()?;
     // Without a token nobody can make active what relay.toml does not say.
-    let remembers = token.is_some() || matches!(config.source, Source::Cdc(_));
+    let remembers = token.is_some() || matches!(config.source, Source::Cdc(_)) || config.delivery == Delivery::ExactlyOnce;
     let store = remembers.then(|| Store::open(config)).transpose()?.map(Arc::new);
     let control = Control::start(config, configured(config)?, store.clone().filter(|_| token.is_some())).await?;
     let pipeline = Pipeline {
@@ -172,49 +172,7 @@ impl Drop for Background {
     }
 }
 
-/// The parts of one session.
-struct Session {
-    ledger: Arc<Ledger>,
-    sink: Arc<dyn Sink>,
-    workers: Arc<Workers>,
-    letters: Option<Arc<Letters>>,
-    redriving: Option<Redriving>,
-    /// Until the session ends, swaps are possible.
-    owned: Owned,
-}
-
 impl Pipeline<'_> {
-    async fn session(&self) -> Result<Session> {
-        let Flow { in_flight_bytes, in_flight_events, .. } = self.config.flow;
-        let bytes = usize::try_from(in_flight_bytes.as_u64()).unwrap_or(usize::MAX);
-        let ledger = Ledger::new(in_flight_events as usize, bytes);
-        let patterns = allowed_topics(&self.config.sink, &self.template);
-        let letters = match (&self.config.dead_letters, &self.letters) {
-            // Before the source starts: which keys are held is known with the first event.
-            (Some(config), Some(store)) => Some(Arc::new(Letters::load(config, store).await?)),
-            _ => None,
-        };
-        let (config, runtime) = (self.config.clone(), tokio::runtime::Handle::current());
-        let opened = tokio::task::spawn_blocking(move || open_sink(&config, in_flight_events, &patterns, runtime)).await;
-        let sink = (self.wrap)(opened.map_err(|e| Error::new(Kind::Internal, "opening the sink failed").cause(e))??);
-        let owned = self.control.recall().await?;
-        let on_refused = self.config.on_failure(self.config.sink.on_refused());
-        let isolation = Isolation { letters: letters.clone(), on_refused };
-        let workers = Arc::new(Workers::start(&self.config.flow, self.control.board(), &sink, &isolation)?);
-        let redriving = letters.clone().zip(self.letters.clone()).map(|(letters, store)| {
-            Redriving::start(Redriver {
-                desk: Arc::clone(&self.desk),
-                letters,
-                store,
-                ledger: Arc::clone(&ledger),
-                workers: Arc::clone(&workers),
-                sink: Arc::clone(&sink),
-                budget: self.config.dead_letters.as_ref().map_or(0, |c| usize::try_from(c.redrive_bytes.as_u64()).unwrap_or(usize::MAX)),
-            })
-        });
-        Ok(Session { ledger, sink, workers, letters, redriving, owned })
-    }
-
     async fn file(&self) -> Result<()> {
         let Source::File(source) = &self.config.source else { return Ok(()) };
         let session = self.session().await?;
@@ -323,52 +281,6 @@ impl Pipeline<'_> {
             }
         }
     }
-}
-
-impl Session {
-    /// Nothing waits for room among the dead letters any more, and no redrive begins.
-    fn wind_down(&self) {
-        self.redriving.iter().for_each(Redriving::stop);
-        if let Some(letters) = &self.letters {
-            letters.close();
-            self.workers.make_room();
-        }
-    }
-
-    /// Ends workers and sink and returns the session's failure, if it has one.
-    async fn finish(self, reporter: &Reporter) -> Result<()> {
-        let Session { ledger, sink, workers, redriving, owned, .. } = self;
-        drop(owned);
-        match redriving {
-            Some(redriving) if ledger.has_failed() => redriving.abort().await,
-            Some(redriving) => redriving.finish().await,
-            None => {}
-        }
-        // Joining threads blocks. The order matters: nobody may publish behind
-        // what is given up.
-        let ended = tokio::task::spawn_blocking(move || {
-            sink.close();
-            workers.discard();
-            drop(workers);
-            sink.purge();
-        });
-        ended.await.map_err(|e| Error::new(Kind::Internal, "closing the session failed").cause(e))?;
-        reporter.ended(ledger.progress());
-        ledger.take_failure().map_or(Ok(()), Err)
-    }
-}
-
-fn open_sink(config: &Config, events: u32, patterns: &[String], runtime: tokio::runtime::Handle) -> Result<Arc<dyn Sink>> {
-    let file = config.dead_letters.as_ref().and_then(|letters| letters.file.as_deref());
-    let lines = |lines: Lines| if let Some(file) = file { lines.with_letters(file) } else { Ok(lines) };
-    Ok(match &config.sink {
-        SinkConfig::Kafka(kafka) => {
-            let kafka = Kafka::new(kafka, events, patterns, runtime)?;
-            Arc::new(kafka.with_letters(config.dead_letter_topic()))
-        }
-        SinkConfig::Stdout(_) => Arc::new(lines(Lines::stdout())?),
-        SinkConfig::File(sink) => Arc::new(lines(Lines::append(sink.path.as_deref().unwrap_or_else(|| "-".as_ref()))?)?),
-    })
 }
 
 /// Judges a session that ended without a failure.

@@ -1,12 +1,15 @@
 //! Sessions of the polled outbox.
 
+use super::epochs::Ending;
 use super::{End, Pipeline, conclude};
 use crate::config::OutboxSource;
 use crate::error::{Error, Result};
 use crate::source::Intake;
-use crate::source::outbox::{Acknowledger, Backlog, Reader, Table, Unfinished, audit, refuse};
+use crate::source::outbox::{Acknowledger, Backlog, Reader, Table, Unfinished, audit, published, refuse};
 use crate::source::postgres::{TableName, Target, lock};
+use futures_util::FutureExt as _;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 impl Pipeline<'_> {
     /// Polls the table until drained, stopped or broken.
@@ -34,38 +37,60 @@ impl Pipeline<'_> {
             if self.options.until_drained && backlog.is_none() {
                 *backlog = Some(reader.backlog().await?);
             }
-            Ok((reader, acknowledger, self.session().await?))
+            let session = self.session().await?;
+            Ok((reader, acknowledger, session))
         };
-        let (mut reader, mut acknowledger, session) = match self.until_stopped(open).await? {
+        let (mut reader, (mut acknowledger, found), session) = match self.until_stopped(open).await? {
             Ok(opened) => opened,
             Err(end) => return Ok(end),
         };
+        if session.epochs.is_some() {
+            acknowledger.settle(&found, published::find(&session.records)?).await?;
+        }
         self.readiness.set(true);
         self.reporter.watch(&session.ledger, backlog.map(|b| b.rows));
         let mut intake = Intake::new(&session.ledger, &session.workers, &self.template, self.config.flow.hand_over_events);
+        let (end, ending) = watch::channel(Ending::No);
+        let ledger = Arc::clone(&session.ledger);
+        let mut acknowledging = Box::pin(
+            async {
+                match &session.epochs {
+                    Some(epochs) => epochs.run(ending, published::records, async || acknowledger.flush(&ledger).await).await,
+                    None => acknowledger.run(&ledger).await,
+                }
+            }
+            .fuse(),
+        );
         let ended = tokio::select! {
             read = reader.run(&mut intake, *backlog) => read.map(|()| End::Drained),
-            acknowledged = acknowledger.run(&session.ledger) => acknowledged.map(|()| End::Stopped),
+            acknowledged = &mut acknowledging => acknowledged.map(|()| End::Stopped),
             () = session.ledger.failed() => Ok(End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
         self.readiness.set(false);
         intake.hand_over();
         let patience = self.patience(&ended, source.takeover_delay);
-        let drained = self.drain(&session, &ended, patience, acknowledger.run(&session.ledger)).await;
-        let ledger = Arc::clone(&session.ledger);
+        let drained = self.drain(&session, &ended, patience, &mut acknowledging).await;
+        let committed = session.conclude_epochs(&end, acknowledging, &ended, &drained).await;
         let finished = session.finish(&self.reporter).await;
         // After the sink closed, so that its last reports count.
         let flushed = acknowledger.flush(&ledger).await;
         *waiting = acknowledger.into_waiting();
         finished?;
         let end = ended?;
+        committed?;
         flushed?;
         conclude(&ledger, end, drained, self.options.until_drained)
     }
 
     /// Connects, takes the lock, checks the table, restores what is known.
-    async fn open(&self, source: &OutboxSource, target: &Target, name: &TableName, waiting: &[i64]) -> Result<(Reader, Acknowledger)> {
+    async fn open(
+        &self,
+        source: &OutboxSource,
+        target: &Target,
+        name: &TableName,
+        waiting: &[i64],
+    ) -> Result<(Reader, (Acknowledger, Table))> {
         let connection = target.connect().await?;
         self.same_server(connection.identify().await?)?;
         let table_lock = (!source.retain).then_some(name);
@@ -84,6 +109,6 @@ impl Pipeline<'_> {
         };
         let reader = Reader::new(connection, &table, source, floor, unfinished).await?;
         tracing::info!(database = target.label(), table = %name, pipeline = self.config.name, "reading the outbox");
-        Ok((reader, acknowledger))
+        Ok((reader, (acknowledger, table)))
     }
 }

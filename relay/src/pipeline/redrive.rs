@@ -2,6 +2,7 @@
 //! order for each key, or forgotten.
 
 use crate::checkpoint::{Ledger, Watcher as _};
+use crate::crash::{self, Point};
 use crate::dead_letters::{Answer, Desk, Entry, Errand, Filter, Letter, Letters, Request, Round, SourceKey, Store, Wish};
 use crate::error::Result;
 use crate::event::Position;
@@ -24,6 +25,8 @@ pub(super) struct Redriver {
     pub(super) ledger: Arc<Ledger>,
     pub(super) workers: Arc<Workers>,
     pub(super) sink: Arc<dyn Sink>,
+    /// Whether the lanes take redriven letters away themselves.
+    pub(super) transactional: bool,
     /// Bytes of letters in memory at a time.
     pub(super) budget: usize,
 }
@@ -112,10 +115,16 @@ impl Redriver {
                 plan.whole.iter().for_each(|(lane, key)| index.close(*lane, key, false));
             }
             let done = self.round(read?, &plan.whole).await;
+            crash::point(Point::LetterPublished);
             answer.redriven += done.len();
             answer.failed += plan.letters.len() - done.len();
             tried.extend(plan.letters.into_iter().map(|(_, entry)| entry.id));
-            self.forget(done).await;
+            if self.transactional {
+                self.gone(&done);
+            } else {
+                self.forget(done).await;
+            }
+            crash::point(Point::LetterTaken);
         }
         Ok(answer)
     }
@@ -137,7 +146,7 @@ impl Redriver {
             let errand = Arc::new(Errand::new(letter, at, &round));
             match letter.event() {
                 Ok(event) => {
-                    let ticket = self.ledger.admit_aside(event.position, event.size(), Arc::clone(&errand) as _);
+                    let ticket = self.ledger.admit_aside(event.position, event.size(), Arc::clone(&errand) as _).await;
                     tasks.push((letter.lane, Task::Letter(event, ticket, errand)));
                 }
                 Err(error) => {
@@ -155,21 +164,30 @@ impl Redriver {
     /// Takes letters out of the store; how many are gone.
     async fn forget(&self, ids: Vec<Arc<str>>) -> usize {
         let (round, count) = (Arc::new(Round::default()), ids.len());
-        let (sink, ledger, watched, names) = (Arc::clone(&self.sink), Arc::clone(&self.ledger), Arc::clone(&round), ids.clone());
+        let sink = Arc::clone(&self.sink);
+        let mut records = Vec::new();
+        for (at, id) in ids.iter().enumerate() {
+            let watcher = Arc::new(Errand::notice(id, at, &round));
+            let ticket = Arc::new(self.ledger.admit_aside(Position::default(), id.len(), watcher).await);
+            ticket.expect(1);
+            records.push((Arc::clone(id), ticket));
+        }
         // The sink may have to wait for room in its queue.
         let written = tokio::task::spawn_blocking(move || {
-            for (at, id) in names.iter().enumerate() {
-                let ticket = Arc::new(ledger.admit_aside(Position::default(), id.len(), Arc::new(Errand::notice(id, at, &watched))));
-                ticket.expect(1);
-                if let Err(error) = sink.keep(id, None, &ticket) {
+            for (id, ticket) in records {
+                if let Err(error) = sink.keep(&id, None, &ticket) {
                     tracing::debug!(%error, "a dead letter that is done could not be taken away");
                 }
             }
         });
         drop(written.await);
         let gone: Vec<_> = round.all(count).await.into_iter().filter(|(_, done)| *done).map(|(at, _)| Arc::clone(&ids[at])).collect();
-        gone.iter().for_each(|id| self.letters.gone(id));
-        self.workers.make_room();
+        self.gone(&gone);
         gone.len()
+    }
+
+    fn gone(&self, ids: &[Arc<str>]) {
+        ids.iter().for_each(|id| self.letters.gone(id));
+        self.workers.make_room();
     }
 }

@@ -38,10 +38,7 @@ impl Store {
             path.with_file_name(name)
         };
         Ok(match &config.sink {
-            Sink::Kafka(kafka) => {
-                let name = config.state.topic.clone().unwrap_or_else(|| format!("relay.{}.state", config.name));
-                Self::Topic(Box::new(topic::Topic::new(kafka, name)?))
-            }
+            Sink::Kafka(kafka) => Self::Topic(Box::new(topic::Topic::new(kafka, config.state_topic())?)),
             Sink::File(lines) if config.state.file.is_none() => {
                 lines.path.as_ref().map_or(Self::Nowhere, |path| Self::File(file::File::new(beside(path))))
             }

@@ -39,7 +39,7 @@ impl Compacted {
             client.remove(option);
         }
         client.remove("linger.ms");
-        client.set("group.id", "relay-state").set("enable.auto.commit", "false").set("enable.partition.eof", "false");
+        client.set("group.id", "relay-state").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
         // Nothing of a transaction that is open or was given up.
         client.set("isolation.level", "read_committed");
         Ok(Self {
@@ -107,34 +107,29 @@ impl Compacted {
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.name, 0, Offset::Beginning)?;
         let patience = Instant::now() + if must { self.request } else { Duration::ZERO };
-        let end = loop {
+        loop {
             match consumer.fetch_watermarks(&self.name, 0, self.request) {
-                Ok((_, end)) => break end,
+                Ok(_) => break,
                 // Made is not yet known everywhere.
                 Err(error) if is_unknown(&error) && Instant::now() < patience => std::thread::park_timeout(UNKNOWN_PAUSE),
                 Err(error) if is_unknown(&error) && !must => return Ok(()),
                 Err(error) => return Err(error),
             }
-        };
+        }
         consumer.assign(&assignment)?;
-        let (mut next, mut deadline) = (0, Instant::now() + self.request);
-        while next < end {
+        let mut deadline = Instant::now() + self.request;
+        loop {
             match consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
-                    next = message.offset() + 1;
                     // As long as they come.
                     deadline = Instant::now() + self.request;
                     see(String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(), message.payload());
                 }
+                // Also behind records that were compacted away, and marks of transactions.
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
                 Some(Err(error)) => return Err(error),
-                // The records at the end may have been compacted away, or be markers.
-                None => {
-                    let position = consumer.position()?.find_partition(&self.name, 0).and_then(|p| p.offset().to_raw());
-                    next = position.unwrap_or(next).max(next);
-                }
-            }
-            if next < end && Instant::now() >= deadline {
-                return Err(KafkaError::MessageConsumption(Code::OperationTimedOut));
+                None if Instant::now() >= deadline => return Err(KafkaError::MessageConsumption(Code::OperationTimedOut)),
+                None => {}
             }
         }
         Ok(())

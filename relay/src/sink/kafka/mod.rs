@@ -5,10 +5,12 @@ mod compacted;
 mod context;
 mod options;
 mod topics;
+mod transaction;
 
 pub use compacted::Compacted;
 pub use options::client_config;
 pub use topics::{TopicInfo, Topics};
+pub use transaction::Transactional;
 
 use super::{Sink, no_letters};
 use crate::checkpoint::Ticket;
@@ -56,7 +58,13 @@ impl Kafka {
     ///
     /// # Errors
     /// `Config` for options librdkafka refuses.
-    pub fn new(config: &KafkaSink, max_events: u32, patterns: &[String], runtime: tokio::runtime::Handle) -> Result<Self> {
+    pub fn new(
+        config: &KafkaSink,
+        max_events: u32,
+        patterns: &[String],
+        runtime: tokio::runtime::Handle,
+        transactional: Option<&Transactional>,
+    ) -> Result<Self> {
         let closing = Arc::new(AtomicBool::new(false));
         let topics = Topics::new(config, patterns, runtime, Arc::clone(&closing))?;
         let mut client = client_config(config)?;
@@ -66,6 +74,12 @@ impl Kafka {
             .set("queue.buffering.max.messages", max_events.saturating_mul(10).clamp(1, 10_000_000).to_string());
         if !config.librdkafka.contains_key("batch.size") {
             client.set("batch.size", topics.batch_size().to_string());
+        }
+        if let Some(Transactional { id, timeout }) = transactional {
+            let millis = timeout.as_millis().to_string();
+            client.set("transactional.id", id).set("transaction.timeout.ms", &millis).set("message.timeout.ms", &millis);
+            // What would leave a gap ends the transaction, and nothing of it is seen.
+            client.set("enable.gapless.guarantee", "false");
         }
         let queue_bytes = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX);
         let compressed = ["compression.type", "compression.codec"].iter().any(|o| client.get(o).is_some_and(|v| v != "none"));
@@ -86,7 +100,7 @@ impl Kafka {
                 })
                 .or_kind(Kind::Internal, "cannot start the poll thread")?
         };
-        Ok(Self {
+        let this = Self {
             producer,
             topics,
             closing,
@@ -95,7 +109,12 @@ impl Kafka {
             trace_headers: config.trace_headers,
             compressed,
             queue_bytes,
-        })
+        };
+        if let Some(transactional) = transactional {
+            this.fence(transactional.timeout)?;
+            this.begin()?;
+        }
+        Ok(this)
     }
 
     /// With dead letters in that topic, if there is one.

@@ -23,4 +23,4 @@ pub use ddl::statements;
 pub use progress::{Progress, identify};
 pub use scan::ScanProgress;
 pub use slot::{Lsn, Publication, Published, Slot, findings, missing, oldest_transaction, published};
-pub use stream::{Reader, request};
+pub use stream::{Chunks, Reader, request};

@@ -2,12 +2,14 @@
 //! server is told: only so can a slot that somebody moved be noticed.
 
 use super::slot::{Lsn, Slot};
+use crate::checkpoint::Head;
 use crate::config::CdcSource;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::source::postgres::{Target, stream_error};
 use crate::state::{Records, Store, read};
 use pgwire_replication::ReplicationClient;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -15,6 +17,11 @@ use tokio::task::JoinHandle;
 
 /// Key of the record.
 const KEY: &str = "source";
+
+/// What is remembered of the window's head.
+pub(super) fn mark(head: Head) -> Mark {
+    (head.position.commit, head.event.then_some(head.position.index))
+}
 
 /// Which log is read, and how far it is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +67,23 @@ impl Progress {
     #[must_use]
     pub fn lsn(&self) -> u64 {
         Lsn::parse(&self.position).map_or(0, |lsn| lsn.0)
+    }
+
+    /// The record of it, once everything up to there is published.
+    ///
+    /// # Errors
+    /// `Internal` if it is no JSON.
+    pub fn record(&self, head: Option<Head>) -> Result<(String, Value)> {
+        let mut progress = self.clone();
+        if let Some(head) = head.filter(|head| mark(*head) > self.mark()) {
+            progress.set(mark(head));
+        }
+        Ok((KEY.to_owned(), serde_json::to_value(progress).or_kind(Kind::Internal, "a state record is no JSON")?))
+    }
+
+    fn set(&mut self, (position, change): Mark) {
+        self.position = Lsn(position).to_string();
+        self.change = change;
     }
 
     /// How far the stream is published, to the change.
@@ -120,6 +144,12 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
+    /// For what is remembered before it is asked for.
+    pub(super) fn after(progress: &Progress) -> Self {
+        let (wanted, stored) = watch::channel(progress.mark());
+        Self { wanted, stored, task: None }
+    }
+
     pub(super) fn start(store: Arc<Store>, mut progress: Progress, interval: Duration) -> Self {
         // From what is remembered on: a position below it is never wanted.
         let (wanted, mut positions) = watch::channel(progress.mark());
@@ -130,8 +160,7 @@ impl Recorder {
                     return Error::new(Kind::Interrupted, "the session ended");
                 }
                 let mark = *positions.borrow_and_update();
-                progress.position = Lsn(mark.0).to_string();
-                progress.change = mark.1;
+                progress.set(mark);
                 if let Err(error) = progress.store(&store).await {
                     return error;
                 }

@@ -5,13 +5,12 @@ mod acknowledge;
 mod messages;
 mod snapshots;
 
-pub use snapshots::request;
+pub use snapshots::{Chunks, request};
 
 use super::pgoutput::{self, Message};
 use super::progress::{Progress, Recorder};
 use super::relation::Role;
 use super::rows::{Place, Transaction};
-use super::scan::ScanProgress;
 use super::slot::{Lsn, Slot, missing};
 use super::snapshot::Snapshots;
 use super::tables::{self, Tables, protocol};
@@ -24,7 +23,6 @@ use crate::source::{Intake, lane_of};
 use crate::state::Store;
 use bytes::Bytes;
 use pgwire_replication::{PgWireError, ReplicationClient, ReplicationEvent};
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -59,8 +57,10 @@ pub struct Reader {
     target: Target,
     store: Arc<Store>,
     snapshots: Snapshots,
-    /// What is to be remembered of snapshots once the window's head is there.
-    chunks: VecDeque<(Position, String, ScanProgress)>,
+    chunks: Chunks,
+    /// Whether positions are remembered by the transaction that publishes up to there.
+    transactional: bool,
+    progress: Progress,
 }
 
 impl Reader {
@@ -69,7 +69,14 @@ impl Reader {
     ///
     /// # Errors
     /// When the server refuses, or is not the one that was published from.
-    pub async fn start(control: Connection, target: &Target, source: &CdcSource, ledger: Arc<Ledger>, store: Arc<Store>) -> Result<Self> {
+    pub async fn start(
+        control: Connection,
+        target: &Target,
+        source: &CdcSource,
+        ledger: Arc<Ledger>,
+        store: Arc<Store>,
+        transactional: bool,
+    ) -> Result<Self> {
         let found = Slot::find(&control.client, &source.slot).await?.ok_or_else(|| missing(&source.slot))?;
         found.usable(&source.slot, target.database())?;
         let records = store.load().await?;
@@ -100,11 +107,17 @@ impl Reader {
             timeline: server.timeline,
             slot: source.slot.clone(),
         };
-        progress.store(&store).await?;
+        if !transactional {
+            progress.store(&store).await?;
+        }
         client.start().await.map_err(failed)?;
         client.wait_started().await.map_err(failed)?;
         let mut reader = Self {
-            recorder: Recorder::start(Arc::clone(&store), progress, source.status_interval),
+            recorder: if transactional {
+                Recorder::after(&progress)
+            } else {
+                Recorder::start(Arc::clone(&store), progress.clone(), source.status_interval)
+            },
             client,
             control,
             source: source.clone(),
@@ -121,10 +134,19 @@ impl Reader {
             target: target.clone(),
             store,
             snapshots: Snapshots::new(found.current),
-            chunks: VecDeque::new(),
+            chunks: Chunks::default(),
+            transactional,
+            progress,
         };
         reader.resume_snapshots(&records).await?;
         Ok(reader)
+    }
+
+    /// What the record of a transaction is made of: where the stream began, and what is to
+    /// be remembered of snapshots.
+    #[must_use]
+    pub fn memory(&self) -> (Progress, Chunks) {
+        (self.progress.clone(), self.chunks.clone())
     }
 
     /// The server's newest position.

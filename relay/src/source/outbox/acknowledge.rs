@@ -4,9 +4,10 @@
 use super::table::Table;
 use super::{Unfinished, ddl, multirange};
 use crate::checkpoint::Ledger;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::source::postgres::{Connection, classify, literal, quote};
 use rangemap::RangeInclusiveSet;
+use std::collections::HashMap;
 use tokio_postgres::Statement;
 
 enum Mode {
@@ -78,6 +79,38 @@ impl Acknowledger {
         unfinished.restore(&checkpoint);
         let mode = Mode::Retain { pipeline: pipeline.to_owned(), acknowledged: checkpoint.acknowledged.clone(), floor: checkpoint.floor };
         Ok((Self { connection, statement, mode, unfinished, waiting: Vec::new(), rows }, checkpoint))
+    }
+
+    /// Acknowledges what the last transaction published, as its record has it, before
+    /// anything is read.
+    ///
+    /// # Errors
+    /// `ServerChanged` if a row has another id now: this is not the table that was read.
+    pub async fn settle(&mut self, table: &Table, published: Vec<(i64, String)>) -> Result<()> {
+        let sql =
+            format!("SELECT {0}, {1}::text FROM {2} WHERE {0} = ANY ($1)", quote(&table.seq.name), quote(&table.id.name), table.name.sql());
+        for chunk in published.chunks(self.rows) {
+            let seqs: Vec<i64> = chunk.iter().map(|(seq, _)| *seq).collect();
+            let rows = self.connection.client.query(&sql, &[&seqs]).await.map_err(|e| classify(e, "cannot look for published rows"))?;
+            let known: HashMap<i64, &str> = chunk.iter().map(|(seq, id)| (*seq, id.as_str())).collect();
+            let mut there = Vec::new();
+            for row in rows {
+                let (seq, id): (i64, String) = (row.get(0), row.get(1));
+                let wanted = known.get(&seq).copied().unwrap_or_default();
+                if wanted != id {
+                    return Err(Error::new(Kind::ServerChanged, format!("row {seq} was published with id {wanted}, and has id {id} now"))
+                        .at("id", id)
+                        .remedy("the table was made anew, or restored: make sure what is to be published, then start with another pipeline name"));
+                }
+                there.push(seq);
+            }
+            there.iter().for_each(|seq| self.unfinished.insert(*seq));
+            if !there.is_empty() {
+                tracing::info!(rows = there.len(), "published by the last transaction, and not acknowledged yet");
+                self.acknowledge(&there).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Acknowledges whatever is done, as it gets done, for ever.

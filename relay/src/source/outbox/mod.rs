@@ -8,6 +8,7 @@ mod capture;
 mod ddl;
 mod floor;
 mod poll;
+pub mod published;
 mod queries;
 mod row;
 mod table;

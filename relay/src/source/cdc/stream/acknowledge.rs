@@ -3,21 +3,15 @@
 
 use super::snapshots::beat;
 use super::{ACKNOWLEDGE, Reader};
-use crate::checkpoint::Head;
 use crate::error::{Error, Kind, Result};
 use crate::event::Position;
 use crate::metrics::{LAG_BYTES, OLDEST_TRANSACTION, WAL_KEPT_BYTES, WAL_LEFT_BYTES};
-use crate::source::cdc::progress::Mark;
+use crate::source::cdc::progress::mark;
 use crate::source::cdc::slot::{Slot, missing, oldest_transaction};
 use crate::source::postgres::classify;
 use metrics::gauge;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// What is remembered of the window's head.
-fn mark(head: Head) -> Mark {
-    (head.position.commit, head.event.then_some(head.position.index))
-}
 
 impl Reader {
     /// Tells the server what is done; looks at the slot now and then.
@@ -112,7 +106,7 @@ impl Reader {
             self.acknowledge();
             let told = metrics.last_applied_lsn().as_u64() >= self.acknowledged;
             let done = self.recorder.stored() >= head && told;
-            if done || !self.client.is_running() || !self.recorder.is_alive() || Instant::now() >= deadline {
+            if done || !self.client.is_running() || !(self.recorder.is_alive() || self.transactional) || Instant::now() >= deadline {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -13,6 +13,8 @@ use crate::source::cdc::slot::{Lsn, published};
 use crate::source::cdc::snapshot::{self, PREFIX, Released};
 use crate::state::{Records, read};
 use serde::Deserialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Key of a table's record.
 fn record(table: &str) -> String {
@@ -147,30 +149,48 @@ impl Reader {
             event.topic = intake.names().topic(&event.entity, &event.event_type);
             self.admit(event, intake).await?;
         }
-        self.chunks.push_back((position, record(scan.name()), scan.progress().clone()));
+        self.chunks.push((position, record(scan.name()), scan.progress().clone()));
         Ok(())
     }
 
     /// Remembers what is published of snapshots.
     pub(super) async fn record_chunks(&mut self, head: Option<Position>) -> Result<()> {
-        let Some(head) = head else { return Ok(()) };
-        let mut newest: Option<(String, ScanProgress)> = None;
-        while let Some((position, _, _)) = self.chunks.front()
-            && *position <= head
-        {
-            let Some((_, key, progress)) = self.chunks.pop_front() else { break };
-            if let Some((other, progress)) = newest.take_if(|(other, _)| *other != key) {
-                self.store.put(&other, &progress).await?;
+        // Else they are in the transaction that publishes them.
+        if let Some(head) = head.filter(|_| !self.transactional) {
+            for (key, progress) in self.chunks.take(head) {
+                self.store.put(&key, &progress).await?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// What is to be remembered of snapshots once the window's head is there.
+#[derive(Clone, Default)]
+pub struct Chunks(Arc<Mutex<VecDeque<(Position, String, ScanProgress)>>>);
+
+impl Chunks {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Position, String, ScanProgress)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, chunk: (Position, String, ScanProgress)) {
+        self.lock().push_back(chunk);
+    }
+
+    /// The newest of each table, up to there.
+    #[must_use]
+    pub fn take(&self, head: Position) -> BTreeMap<String, ScanProgress> {
+        let mut chunks = self.lock();
+        let mut newest = BTreeMap::new();
+        while chunks.front().is_some_and(|(position, ..)| *position <= head) {
+            let Some((_, key, progress)) = chunks.pop_front() else { break };
             if progress.done {
                 tracing::info!(table = key.trim_start_matches("snapshot/"), rows = progress.rows, "the snapshot is published");
             }
-            newest = Some((key, progress));
+            newest.insert(key, progress);
         }
-        match newest {
-            Some((key, progress)) => self.store.put(&key, &progress).await,
-            None => Ok(()),
-        }
+        newest
     }
 }
 
