@@ -60,10 +60,20 @@ impl Letters {
     /// As [`Store::read`].
     pub async fn load(config: &DeadLetters, store: &Store) -> Result<Self> {
         store.prepare().await?;
-        let mut index = Index::default();
-        for (order, entry) in store.read(true, |_| true, |letter| Ok((letter.order, letter.entry()?))).await? {
-            index.load(order, entry);
+        let letters = Self::of(config, store.read(true, |_| true, |letter| Ok((letter.order, letter.entry()?))).await?);
+        let index = letters.index();
+        if !index.is_empty() {
+            tracing::warn!(letters = index.len(), held_keys = index.held(), place = store.place(), "there are dead letters");
         }
+        drop(index);
+        Ok(letters)
+    }
+
+    /// These, with their places in the order.
+    #[must_use]
+    pub fn of(config: &DeadLetters, entries: impl IntoIterator<Item = (u64, Entry)>) -> Self {
+        let mut index = Index::default();
+        entries.into_iter().for_each(|(order, entry)| index.load(order, entry));
         let letters = Self {
             config: config.clone(),
             held: (0..LANES).map(|lane| AtomicUsize::new(index.held_in(lane))).collect(),
@@ -71,13 +81,8 @@ impl Letters {
             closing: AtomicBool::new(false),
             warn_at: AtomicUsize::new(config.warn_events as usize),
         };
-        let index = letters.index();
-        if !index.is_empty() {
-            tracing::warn!(letters = index.len(), held_keys = index.held(), place = store.place(), "there are dead letters");
-        }
-        letters.show(&index);
-        drop(index);
-        Ok(letters)
+        letters.show(&letters.index());
+        letters
     }
 
     /// What there is.
@@ -205,12 +210,21 @@ impl Round {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// So many, if they are there.
+    #[must_use]
+    pub fn try_all(&self, count: usize) -> Option<Vec<(usize, bool)>> {
+        let mut outcomes = self.outcomes();
+        (outcomes.len() >= count).then(|| std::mem::take(&mut *outcomes))
+    }
+
     /// Waits for so many; each with its place in the round and whether it is done.
     pub async fn all(&self, count: usize) -> Vec<(usize, bool)> {
-        while self.outcomes().len() < count {
+        loop {
+            if let Some(outcomes) = self.try_all(count) {
+                return outcomes;
+            }
             self.changed.notified().await;
         }
-        std::mem::take(&mut *self.outcomes())
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod queue;
 mod served;
+#[cfg(test)]
+mod simulation;
 mod work;
 mod worker;
 
