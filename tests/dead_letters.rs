@@ -30,7 +30,7 @@ impl Letters {
         this
     }
 
-    fn config(&self) -> String {
+    pub fn config(&self) -> String {
         self.directory.path().join("relay.toml").to_str().expect("a path").to_owned()
     }
 

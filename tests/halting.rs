@@ -6,6 +6,34 @@ use crate::support::database::{Database, insert};
 use crate::support::relay::Relay;
 use crate::support::{component, services, unique};
 
+/// GIVEN an event at which the relay halts, WHEN it is skipped by its id, THEN the next
+/// start goes on behind it, and keeps it where it can.
+#[test]
+fn a_halted_relay_is_told_to_go_on() {
+    for letters in ["", "[dead_letters]\n"] {
+        let it = crate::dead_letters::Letters::new("on_poison = \"halt\"", "");
+        let text = std::fs::read_to_string(it.config()).expect("reads").replace("[dead_letters]\n", letters);
+        std::fs::write(it.config(), text).expect("writes");
+        it.insert(&[(1, 1, "pass"), (1, 2, "poison"), (1, 3, "pass"), (1, 4, "halt"), (1, 5, "pass")]);
+        for left in [4, 2] {
+            let halted = it.drain().expect(7, &[]);
+            assert_eq!(it.database.rows(), left);
+            let id = halted.stderr.rsplit(" id=").next().and_then(|rest| rest.split_whitespace().next()).expect("an id").to_owned();
+            Relay::run(&["skip", &id, "-c", &it.config()]).expect(0, &[]);
+        }
+        it.drain().expect(0, &["somebody asked that this event be skipped"]);
+        assert_eq!(it.database.rows(), 0);
+        assert_eq!(it.received().len(), 3);
+        if !letters.is_empty() {
+            assert_eq!(it.list().len(), 2);
+        }
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("relay.toml");
+    std::fs::write(&path, "[source]\nkind = \"file\"\npath = \"-\"\n[sink]\nkind = \"stdout\"\n").expect("writes");
+    Relay::run(&["skip", "x", "-c", path.to_str().expect("a path")]).expect(3, &["state.file"]);
+}
+
 /// 500 events of one aggregate, the 300th of them special.
 fn halt_at(event_type: &str, settings: &str) -> (crate::support::relay::Finished, Vec<String>, Database, Vec<String>) {
     let database = Database::with_outbox();

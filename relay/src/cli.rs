@@ -2,7 +2,7 @@
 //! exit code.
 
 use crate::commands::{
-    attempt, bench, capture, check, compile, dead_letters, demo, init, inspect, new, replay, run, snapshot, status, swap, test,
+    attempt, bench, capture, check, compile, dead_letters, demo, init, inspect, new, replay, run, skip, snapshot, status, swap, test,
 };
 use crate::error::{Context as _, Error, Kind, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -52,6 +52,8 @@ enum Command {
     Swap(swap::Swap),
     /// Go back to the generation before the active one.
     Rollback(swap::Rollback),
+    /// Have the relay go on past an event at which it halts.
+    Skip(skip::Skip),
     /// List, show, redrive or discard the events that failed.
     DeadLetters(dead_letters::DeadLetters),
     /// Have a table read as it is, beside its changes, by the relay that reads the log.
@@ -154,6 +156,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::Status(command) => command.execute().await,
         Command::Swap(command) => command.execute().await,
         Command::Rollback(command) => command.execute().await,
+        Command::Skip(command) => command.execute().await,
         Command::DeadLetters(command) => command.execute().await,
         Command::Snapshot(command) => command.execute().await,
         Command::New(command) => command.execute().await,

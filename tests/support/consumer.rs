@@ -17,6 +17,8 @@ pub struct Received {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// Milliseconds since the epoch.
+    pub time: i64,
     pub key: Option<String>,
     pub payload: Option<Vec<u8>>,
     pub headers: Vec<(String, Option<Vec<u8>>)>,
@@ -160,6 +162,7 @@ impl Consumer {
                 topic: message.topic().to_owned(),
                 partition: message.partition(),
                 offset: message.offset(),
+                time: message.timestamp().to_millis().unwrap_or_default(),
                 key: message.key().map(|k| String::from_utf8_lossy(k).into_owned()),
                 payload: message.payload().map(<[u8]>::to_vec),
                 headers: headers.unwrap_or_default(),

@@ -14,6 +14,7 @@ pub mod new;
 mod origin;
 pub mod replay;
 pub mod run;
+pub mod skip;
 pub mod snapshot;
 pub mod status;
 pub mod swap;

@@ -184,3 +184,25 @@ impl Filter {
             && self.state.is_none_or(|state| state == entry.state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Position;
+    use crate::event::fixture::event;
+
+    #[test]
+    fn rows_that_share_an_id_are_two_letters() {
+        let (mut one, mut two) = (event(1), event(1));
+        (one.position, two.position) = (Position { commit: 1, index: 0 }, Position { commit: 2, index: 0 });
+        assert_ne!(name(&one), name(&two));
+    }
+
+    #[test]
+    fn a_key_is_no_entity_of_its_name() {
+        let (mut keyed, mut bare) = (event(1), event(1));
+        (keyed.key, bare.key) = (Some("order".into()), None);
+        assert_ne!(SourceKey::of(&keyed), SourceKey::of(&bare));
+        assert_eq!(SourceKey::of(&bare).text(), "order");
+    }
+}

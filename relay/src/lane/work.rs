@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::generation::{Board, Generation, Plan, Probation};
 use crate::metrics::SKIPPED;
 use crate::sink::Sink;
+use crate::state::Skips;
 use crate::transform::Produced;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Isolation {
     /// Whether a letter that is redriven is taken away with its messages, in one
     /// transaction; else that follows when they are durable.
     pub transactional: bool,
+    /// Events that are not to halt the relay.
+    pub skips: Option<Arc<Skips>>,
 }
 
 /// Events in order, and the ticket of each.
@@ -171,14 +174,11 @@ impl Bench {
         let Batch { events, mut tickets } = batch;
         let plan = Arc::clone(&self.plan);
         let (generation, probation) = plan.of(lane);
-        let isolates = self.isolation.on_refused != OnFailure::Halt || generation.chain.isolates();
         let Some(served) = self.lanes[lane].serve(generation).filter(|_| !events.is_empty()) else { return Batch::default() };
         // What is run is used up; a failure needs it once more.
-        let mut kept = if isolates || probation.is_some() { events.clone() } else { Vec::new() };
+        let mut kept = events.clone();
         let mut produced = served.run(events);
-        if !kept.is_empty() {
-            self.refuse_early(&mut produced);
-        }
+        self.refuse_early(&mut produced, generation.chain.provenance());
         let reached = match (produced.failure.take(), probation) {
             (Some(failure), Some(probation)) => self.appeal(lane, &tickets, produced, failure, &kept, probation),
             (failure, probation) => {
@@ -195,10 +195,11 @@ impl Bench {
     }
 
     /// Finds what the sink would refuse, before a part of its event is sent.
-    fn refuse_early(&self, produced: &mut Produced) {
+    fn refuse_early(&self, produced: &mut Produced, made_by: &str) {
         let refused = produced.messages.iter().find_map(|(index, m)| self.sink.check(m).err().map(|e| (*index, m.locate(e))));
         if let Some((index, error)) = refused {
             produced.messages.retain(|(origin, _)| *origin < index);
+            let error = if made_by.is_empty() { error } else { error.at("transform", made_by) };
             produced.failure = Some((index, error));
             produced.follows = Some(self.isolation.on_refused);
         }
@@ -219,7 +220,7 @@ impl Bench {
         let Some(served) = self.lanes[lane].serve(old) else { return Reached::Halt };
         let mut second = served.run(events[index..].to_vec());
         // What the sink refuses of both is the event's own failure.
-        self.refuse_early(&mut second);
+        self.refuse_early(&mut second, old.chain.provenance());
         if second.failure.as_ref().is_some_and(|(first, _)| *first == 0) {
             return self.conclude(lane, tickets, Produced { failure: Some((index, error)), ..produced }, events, new);
         }
@@ -244,8 +245,13 @@ impl Bench {
             return Reached::Halt;
         }
         let Some((index, error)) = failure else { return Reached::End };
-        let follows = follows.filter(|_| error.kind().policy().1 == Policy::Event).unwrap_or(OnFailure::Halt);
-        match events.get(index) {
+        let mut follows = follows.filter(|_| error.kind().policy().1 == Policy::Event).unwrap_or(OnFailure::Halt);
+        let event = events.get(index);
+        if follows == OnFailure::Halt && event.is_some_and(|event| self.is_to_be_skipped(event)) {
+            // It is not lost where it can be kept.
+            follows = if self.isolation.letters.is_some() { OnFailure::Continue } else { OnFailure::Skip };
+        }
+        match event {
             Some(event) if self.isolate(lane, event, &tickets[index], &error, follows, generation) => Reached::Before(index + 1),
             _ => {
                 // Nothing overtakes that event.
@@ -254,6 +260,11 @@ impl Bench {
                 Reached::Halt
             }
         }
+    }
+
+    /// Whether somebody asked for that; looked at only when the lane would halt.
+    fn is_to_be_skipped(&self, event: &Event) -> bool {
+        self.isolation.skips.as_ref().is_some_and(|skips| skips.has(&event.id))
     }
 
     /// Deals with an event that failed by itself; `false` if the lane is to halt.
@@ -295,11 +306,10 @@ impl Bench {
         let plan = Arc::clone(&self.plan);
         let (generation, _) = plan.of(lane);
         let Some(served) = self.lanes[lane].serve(generation) else { return };
-        let mut produced = served.run(vec![event.clone()]);
+        let (made_by, mut produced) = (generation.chain.provenance(), served.run(vec![event.clone()]));
         if produced.failure.is_none() {
-            self.refuse_early(&mut produced);
+            self.refuse_early(&mut produced, made_by);
         }
-        let made_by = generation.chain.provenance();
         if let Some((_, error)) = &produced.failure {
             errand.fail();
             tracing::warn!(lane, letter = &*errand.id, "failed again: {}", error.line());

@@ -100,7 +100,7 @@ impl Pipeline<'_> {
         let control = target.connect().await?;
         // Who answers is compared with what is remembered, when the stream starts.
         control.identify().await?;
-        lock::acquire(&control, &self.config.name, None, source.lock_retry, source.takeover_delay).await?;
+        lock::acquire(&control, &self.config.name, None, source.lock_retry, self.takeover_delay(source.takeover_delay)).await?;
         for finding in findings(&control.client, source).await? {
             tracing::warn!("{finding}");
         }

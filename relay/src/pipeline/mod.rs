@@ -239,6 +239,11 @@ impl Pipeline<'_> {
         }
     }
 
+    /// How long a relay that takes over waits: not at all for one that will be fenced.
+    fn takeover_delay(&self, configured: Duration) -> Duration {
+        if self.config.delivery == Delivery::ExactlyOnce { Duration::ZERO } else { configured }
+    }
+
     /// How long what is in flight may take when a session ends: without its
     /// session the lock is free, and a taker waits `takeover_delay`.
     fn patience(&self, ended: &Result<End>, takeover_delay: Duration) -> Duration {

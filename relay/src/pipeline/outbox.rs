@@ -94,7 +94,7 @@ impl Pipeline<'_> {
         let connection = target.connect().await?;
         self.same_server(connection.identify().await?)?;
         let table_lock = (!source.retain).then_some(name);
-        lock::acquire(&connection, &self.config.name, table_lock, source.lock_retry, source.takeover_delay).await?;
+        lock::acquire(&connection, &self.config.name, table_lock, source.lock_retry, self.takeover_delay(source.takeover_delay)).await?;
         let table = Table::find(&connection.client, name, &source.columns).await?;
         let findings = audit(&connection.client, &table, source.retain).await?;
         refuse(&table, &findings)?;

@@ -12,7 +12,7 @@ use crate::lane::{Isolation, Workers};
 use crate::progress::Reporter;
 use crate::sink::kafka::{Kafka, Transactional};
 use crate::sink::{Lines, Sink};
-use crate::state::Records;
+use crate::state::{Records, Skips};
 use crate::swap::Owned;
 use futures_util::future::FusedFuture;
 use std::sync::Arc;
@@ -71,7 +71,12 @@ impl Pipeline<'_> {
         };
         let owned = self.control.recall().await?;
         let on_refused = self.config.on_failure(self.config.sink.on_refused());
-        let isolation = Isolation { letters: letters.clone(), on_refused, transactional: epochs.is_some() };
+        let isolation = Isolation {
+            letters: letters.clone(),
+            on_refused,
+            transactional: epochs.is_some(),
+            skips: Some(Arc::new(Skips::of(self.config))),
+        };
         let workers = Arc::new(Workers::start(&self.config.flow, self.control.board(), &sink, &isolation)?);
         let redriving = letters.clone().zip(self.letters.clone()).map(|(letters, store)| {
             Redriving::start(Redriver {

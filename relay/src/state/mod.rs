@@ -3,7 +3,10 @@
 //! sink, a file beside a file; with stdout as the sink nothing is remembered.
 
 mod file;
+mod skips;
 mod topic;
+
+pub use skips::{Skip, Skips};
 
 use crate::config::{Config, Sink};
 use crate::error::{Context as _, Error, Kind, Result};

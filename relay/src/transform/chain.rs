@@ -114,12 +114,6 @@ impl Chain {
         &self.settings
     }
 
-    /// Whether an event that fails in it may be dealt with by itself.
-    #[must_use]
-    pub fn isolates(&self) -> bool {
-        self.specs.iter().any(|spec| spec.on_poison != OnFailure::Halt)
-    }
-
     /// `name@digest` of each stage, for the header `relay-transform`; empty for
     /// an empty chain.
     #[must_use]
