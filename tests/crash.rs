@@ -113,10 +113,28 @@ fn a_standby_takes_over() {
     first.await_log("reading the outbox");
     let second = Relay::start(&args);
     second.await_log("standing by");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("relay.toml");
+    let toml = format!(
+        "name = \"{topic}\"\n[source]\nkind = \"outbox\"\nurl = \"{}\"\n[sink]\nkind = \"kafka\"\nbrokers = \"x:1\"\n",
+        database.url
+    );
+    std::fs::write(&path, toml).expect("writes");
+    let status = || {
+        let told = Relay::run(&["status", "--json", "-c", path.to_str().expect("a path")]).expect(0, &[]).stdout;
+        serde_json::from_str::<serde_json::Value>(&told).expect("JSON")
+    };
+    eventually("one owns it, one stands by", PATIENCE, || status()["standing_by"] == 1);
+    let owner = status()["owner"].clone();
+    assert!(owner["pid"].is_i64() && owner["since"].as_str().is_some_and(|since| since.ends_with('Z')), "{owner}");
+    let told = Relay::run(&["status", "-c", path.to_str().expect("a path")]).expect(0, &[]).stdout;
+    assert!(told.contains("owner") && told.contains("1 standing by"), "{told}");
     first.kill();
     let mut client = database.connect();
     crate::support::database::insert(&mut client, "a", "X", "{}");
     second.await_log("reading the outbox");
     eventually("the row is published", PATIENCE, || database.rows() == 0);
+    assert!(status()["owner"]["pid"] != owner["pid"] && status()["standing_by"] == 0, "{}", status());
     second.stop().expect(0, &[]);
+    assert!(status()["owner"].is_null(), "{}", status());
 }

@@ -3,7 +3,7 @@
 
 use crate::support::database::Database;
 use crate::support::relay::Relay;
-use crate::support::{root, services, unique};
+use crate::support::{component, root, services, unique};
 use relay::error::Kind;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -117,6 +117,23 @@ fn every_error_is_documented() {
     for code in source.split('"').filter(|s| (s.starts_with("trap:") || s.starts_with("contract:")) && s.len() > 9) {
         assert!(text.contains(&format!("`{code}`")), "docs/errors.md lacks `{code}`");
     }
+}
+
+/// The configuration within the manifests, with what they put into its environment.
+#[test]
+fn the_manifests_configure_a_pipeline() {
+    let manifests = read("examples/kubernetes/relay.yaml");
+    let inner = manifests.split("relay.toml: |\n").nth(1).and_then(|rest| rest.split("\n---\n").next()).expect("the configuration");
+    let toml: String = inner.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect();
+    // Fetching it from that registry is not this test's business.
+    let component = component("redact");
+    let reference = toml.split("path = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a path").to_owned();
+    assert!(reference.starts_with("oci://") && reference.contains("@sha256:"), "{reference}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("relay.toml");
+    std::fs::write(&path, toml.replace(&reference, component.to_str().expect("a path"))).expect("writes");
+    let env = [("DATABASE_URL", "postgres://h/d"), ("RELAY_ADMIN_TOKEN", "0123456789abcdef")];
+    Relay::start_with(&["check", "--offline", "-c", path.to_str().expect("a path")], &env).wait().expect(0, &[]);
 }
 
 /// Every metric is explained.

@@ -18,6 +18,7 @@ mod cdc_snapshot;
 mod cdc_status;
 mod cdc_types;
 mod cdc_volume;
+mod chaos;
 mod compiling;
 mod crash;
 mod database;

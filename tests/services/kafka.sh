@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # One Apache Kafka broker on loopback, everything it owns in DIR:
-#   kafka.sh start DIR [--port P] [--secure [--keystore FILE --keystore-password PW]]
+#   kafka.sh start DIR [--port P] [--behind PORT] [--secure [--keystore FILE --keystore-password PW]]
 #   kafka.sh stop DIR [--kill]
 # start prints KAFKA_BROKERS=… (with --secure also KAFKA_SECURE_BROKERS=… and KAFKA_CA=…, for a
 # SASL_SSL listener with SCRAM-SHA-512 and PLAIN, user relay, password relay-secret).
 # FILE is a .p12, or a .pem with an unencrypted key and its chain; by default one is made.
+# With --behind it has one listener more, KAFKA_BEHIND=…, whose clients are told to come to PORT:
+# for a proxy there.
 # A DIR that was started before keeps its data, cluster id, ports and listeners.
 set -euo pipefail
 # shellcheck source=tests/services/lib.sh
@@ -14,10 +16,11 @@ user=relay password=relay-secret
 [[ $# -ge 2 ]] || usage
 command=$1 dir=$2
 shift 2
-port='' secure='' keystore='' keystore_password='' signal=TERM
+port='' behind='' secure='' keystore='' keystore_password='' signal=TERM
 while [[ $# -gt 0 ]]; do
   case $command$1 in
     start--port) port=$2; shift ;;
+    start--behind) behind=$2; shift ;;
     start--secure) secure=1 ;;
     start--keystore) keystore=$(realpath "$2"); shift ;;
     start--keystore-password) keystore_password=$2; shift ;;
@@ -55,17 +58,18 @@ END
 # Writes DIR/server.properties, formats DIR/data and, last of all, leaves DIR/answer: the lines
 # that start prints. A directory without it was never finished and is made anew.
 create() {
-  local secure_port='' controller_port cluster_id scram=()
+  local secure_port='' behind_port='' controller_port cluster_id scram=()
   rm -rf "$dir/data"
   port=${port:-$(free_port)}
   controller_port=$(free_port)
   [[ -z $secure ]] || secure_port=$(free_port)
+  [[ -z $behind ]] || behind_port=$(free_port)
   {
     cat <<END
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port${secure:+,SECURE://127.0.0.1:$secure_port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port${secure:+,SECURE://127.0.0.1:$secure_port}${behind:+,BEHIND://127.0.0.1:$behind_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL,BEHIND:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:$controller_port
 log.dirs=$dir/data
@@ -95,6 +99,7 @@ broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 END
     [[ -z $secure ]] || secure_settings
+    [[ -z $behind ]] || echo "advertised.listeners=PLAINTEXT://127.0.0.1:$port,BEHIND://127.0.0.1:$behind${secure:+,SECURE://127.0.0.1:$secure_port}"
   } >"$dir/server.properties"
   [[ -z $secure ]] || scram=(--add-scram "SCRAM-SHA-512=[name=$user,password=$password]")
   # 16 bytes in base64, without the characters that would read as an option or a path.
@@ -103,6 +108,7 @@ END
     -c "$dir/server.properties" "${scram[@]}" >"$log" 2>&1 || fail 'formatting failed'
   {
     echo "KAFKA_BROKERS=127.0.0.1:$port"
+    [[ -z $behind ]] || echo "KAFKA_BEHIND=127.0.0.1:$behind_port"
     [[ -z $secure ]] || printf '%s\n' "KAFKA_SECURE_BROKERS=127.0.0.1:$secure_port" "KAFKA_CA=$dir/ca.pem"
   } >"$dir/answer.new"
   mv "$dir/answer.new" "$dir/answer"

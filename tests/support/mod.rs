@@ -5,6 +5,7 @@ pub mod cdc;
 pub mod consumer;
 pub mod database;
 pub mod oracle;
+pub mod proxy;
 pub mod registry;
 pub mod relay;
 pub mod services;

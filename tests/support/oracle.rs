@@ -58,6 +58,13 @@ impl Writers {
         self.join();
     }
 
+    /// Waits until all have written what they were to write, or the database went away.
+    pub fn join_or_die(self) {
+        for thread in self.threads {
+            drop(thread.join());
+        }
+    }
+
     /// Waits until all have written what they were to write.
     pub fn join(self) {
         for thread in self.threads {

@@ -67,6 +67,8 @@ pub struct Postgres {
 pub struct Kafka {
     dir: Option<PathBuf>,
     pub brokers: String,
+    /// Where a proxy leads to, if there is one.
+    pub behind: Option<String>,
     pub secure: Option<(String, String)>,
 }
 
@@ -76,7 +78,7 @@ static POSTGRES: LazyLock<Postgres> = LazyLock::new(|| match std::env::var("DATA
 });
 
 static KAFKA: LazyLock<Kafka> = LazyLock::new(|| match std::env::var("KAFKA_BROKERS") {
-    Ok(brokers) => Kafka { dir: None, brokers, secure: None },
+    Ok(brokers) => Kafka { dir: None, brokers, behind: None, secure: None },
     Err(_) => Kafka::start("kafka", &[]),
 });
 
@@ -119,12 +121,18 @@ impl Kafka {
         let dir_text = dir.to_string_lossy().into_owned();
         let found = run("kafka.sh", &[&["start", &dir_text], flags].concat());
         let secure = found.get("KAFKA_SECURE_BROKERS").map(|b| (b.clone(), found["KAFKA_CA"].clone()));
-        Self { brokers: found["KAFKA_BROKERS"].clone(), secure, dir: Some(dir) }
+        Self { brokers: found["KAFKA_BROKERS"].clone(), behind: found.get("KAFKA_BEHIND").cloned(), secure, dir: Some(dir) }
     }
 
     /// Kills it, or stops it in order; data and port stay.
     pub fn stop(&self, kill: bool) {
         stop("kafka.sh", self.dir.as_deref(), kill);
+    }
+
+    /// Sends its process a signal by name, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.dir.as_ref().expect("own broker").join("pid")).expect("a pid");
+        assert!(Command::new("kill").args(["-s", name, pid.trim()]).status().expect("kill starts").success());
     }
 
     /// Starts it again where it was.

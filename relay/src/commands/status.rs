@@ -3,8 +3,9 @@
 use crate::admin::Client;
 use crate::config::{CdcSource, Config, Source};
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::GROUP;
 use crate::source::cdc::{self, Progress, ScanProgress};
-use crate::source::postgres::Target;
+use crate::source::postgres::{Target, lock};
 use crate::state::{Store, read};
 use bytesize::ByteSize;
 use clap::Args;
@@ -35,6 +36,8 @@ pub struct Status {
 struct Report {
     pipeline: String,
     database: String,
+    #[serde(flatten)]
+    owned: Ownership,
     /// `None` if the slot is gone.
     slot: Option<SlotReport>,
     /// Everything before is published; where that is remembered.
@@ -47,6 +50,42 @@ struct Report {
     /// What the relay itself says, if it can be asked.
     #[serde(flatten)]
     live: Option<Value>,
+}
+
+/// The same of a table that is polled.
+#[derive(Debug, Serialize)]
+struct Polled {
+    pipeline: String,
+    database: String,
+    #[serde(flatten)]
+    owned: Ownership,
+    #[serde(flatten)]
+    live: Option<Value>,
+}
+
+/// Who has the pipeline.
+#[derive(Debug, Serialize)]
+struct Ownership {
+    /// Group of lanes: one has all.
+    group: u32,
+    owner: Option<lock::Owner>,
+    standing_by: usize,
+}
+
+impl Ownership {
+    async fn find(config: &Config, client: &tokio_postgres::Client) -> Result<Self> {
+        let (owner, standing_by) = lock::owner(client, &config.name).await?;
+        Ok(Self { group: GROUP, owner, standing_by })
+    }
+
+    #[expect(clippy::print_stdout, reason = "the report is this command's data")]
+    fn print(&self) {
+        let owner = self.owner.as_ref().map_or("nobody".to_owned(), |owner| {
+            let since = owner.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+            format!("process {} of the server, from {}{since}", owner.pid, owner.address.as_deref().unwrap_or("this machine"))
+        });
+        println!("owner         {owner}; {} standing by", self.standing_by);
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -69,6 +108,9 @@ struct Transaction {
 
 impl Status {
     /// Looks at the database and the state, and changes nothing.
+    ///
+    /// # Errors
+    /// `Config` for a file as the source; those of the database and the state.
     #[expect(clippy::print_stdout, reason = "the report is this command's data")]
     pub async fn execute(self) -> Result<()> {
         let config = Config::load(&self.config)?;
@@ -77,19 +119,24 @@ impl Status {
             Ok(client) => Some(client.status().await),
             Err(_) => None,
         };
-        let Source::Cdc(source) = &config.source else {
-            let live = live.ok_or_else(|| {
-                Error::new(Kind::Config, "status knows sources that read the log, and relays with an admin port; this is neither")
-                    .at("file", self.config.display())
-                    .remedy("set admin.listen and admin.token; or `relay check` says whether all is well, and the table what is left")
-            })??;
-            if self.json {
-                println!("{live}");
-            } else {
-                println!("pipeline      {}", config.name);
-                generations(&live);
+        let source = match &config.source {
+            Source::Cdc(source) => source,
+            Source::Outbox(source) => {
+                let live = live.and_then(|live| live.inspect_err(|error| tracing::warn!("{error}")).ok());
+                let target = Target::parse(&source.url, "relay/status", source.statement_timeout, source.connect_timeout)?;
+                let owned = Ownership::find(&config, &target.connect().await?.client).await?;
+                if self.json {
+                    println!("{}", serde_json::json!(Polled { pipeline: config.name, database: target.label().to_owned(), owned, live }));
+                } else {
+                    println!("pipeline      {} ({})", config.name, target.label());
+                    owned.print();
+                    live.as_ref().inspect(|live| generations(live));
+                }
+                return Ok(());
             }
-            return Ok(());
+            Source::File(_) => {
+                return Err(Error::new(Kind::Config, "a pipeline that reads a file has no status").at("file", self.config.display()));
+            }
         };
         let mut report = report(&config, source).await?;
         report.live = live.and_then(Result::ok);
@@ -99,6 +146,7 @@ impl Status {
         }
         let bytes = |n: i64| ByteSize(u64::try_from(n).unwrap_or(0));
         println!("pipeline      {} ({})", report.pipeline, report.database);
+        report.owned.print();
         match &report.slot {
             Some(slot) => {
                 println!("read by       {}", slot.read_by.map_or("nobody".to_owned(), |pid| format!("process {pid}")));
@@ -162,6 +210,7 @@ async fn report(config: &Config, source: &CdcSource) -> Result<Report> {
     Ok(Report {
         pipeline: config.name.clone(),
         database: target.label().to_owned(),
+        owned: Ownership::find(config, &connection.client).await?,
         lag_bytes: slot.as_ref().map(|slot| slot.current.saturating_sub(published.as_ref().map_or(slot.confirmed, Progress::lsn))),
         published: published.as_ref().map(|p| p.position.clone()),
         state: store.place(),

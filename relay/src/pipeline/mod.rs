@@ -27,6 +27,7 @@ use crate::swap::{Configured, Control, Reread};
 use crate::transform::StageSpec;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use reload::reload;
+pub use session::GROUP;
 use session::Session;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 /// The group of lanes that a relay owns: all of them. Part of names that outlive it, so
 /// that more groups can come without a change of them.
-const GROUP: u32 = 0;
+pub const GROUP: u32 = 0;
 
 /// The parts of one session.
 pub(super) struct Session {
