@@ -7,7 +7,7 @@ COMPONENTS := target/components
 # What cargo is run by to build the tests; CI has a lint that compiles.
 BUILT_BY ?=
 
-.PHONY: help build demo test lint bench transforms transforms-rust languages services services-stop fmt
+.PHONY: help build demo test lint bench transforms transforms-rust languages chaos services services-stop fmt
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ test: toolchain transforms ## Run every test on a scratch Postgres and a real Ap
 	@.ci/stage "relay built" $(BUILT_BY) cargo test --locked -p relay --no-run
 	@transforms/languages.sh target/debug/relay $(COMPONENTS)
 	@.ci/stage "relay tested" $(BUILT_BY) cargo test --locked -p relay -- --test-threads=4
+
+chaos: toolchain transforms-rust ## Ten minutes of kills, pauses and a network that fails, in both ways of delivery
+	@tests/services/install.sh postgres kafka
+	RELAY_CHAOS_SECONDS=300 cargo test --locked -p relay --test integration -- chaos:: --test-threads=1 --nocapture
 
 lint: toolchain ## fmt, clippy, deny, shellcheck
 	@.ci/stage "lint" .ci/lint

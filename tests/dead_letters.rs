@@ -1,9 +1,9 @@
 //! Property: an event that fails by itself is kept whole, waits with the later ones of
 //! its key, stops nobody else's, and is published in its turn once it can be.
 
-use crate::support::consumer::{Consumer, Received, create_topic};
+use crate::support::consumer::{Consumer, Received, create_topic, limit_topic};
 use crate::support::database::{Database, insert};
-use crate::support::oracle::{Repeats, demand};
+use crate::support::oracle::{Repeats, demand, is_complete};
 use crate::support::relay::{Finished, PATIENCE, Relay};
 use crate::support::swapping::{Port, TOKEN, chameleon};
 use crate::support::{component, eventually, services, unique};
@@ -206,6 +206,47 @@ fn what_the_broker_would_refuse_is_a_letter() {
     assert_eq!(it.received().len(), 2);
 }
 
+/// GIVEN a message that the broker refuses although nothing said that it would, WHEN it is
+/// found among many, THEN its event is a letter, and everybody else's are published.
+#[test]
+fn what_the_broker_refuses_unforeseen_is_found() {
+    for once in [false, true] {
+        let it = Letters::new("", "");
+        // Compressed it might fit, so that only the broker knows.
+        let toml = std::fs::read_to_string(it.config()).expect("reads");
+        let options = "[sink.librdkafka]\n\"compression.type\" = \"lz4\"\n[dead_letters]";
+        std::fs::write(it.config(), toml.replace("[dead_letters]", options)).expect("writes");
+        if once {
+            it.once();
+        }
+        limit_topic(&it.topic, "max.message.bytes", "20000");
+        let mut client = it.database.connect();
+        let mut tx = client.transaction().expect("begins");
+        for version in 1..=40 {
+            for aggregate in 1..=10 {
+                let length = if (aggregate, version) == (4, 17) { 60_000 } else { 10 };
+                let noise: String = (0..length).map(|_| rand::random_range('a'..='z')).collect();
+                let payload = format!("{{\"aggregate\":{aggregate},\"version\":{version},\"noise\":\"{noise}\"}}");
+                insert(&mut tx, &aggregate.to_string(), "pass", &payload);
+            }
+        }
+        tx.commit().expect("commits");
+        let (relay, port) = it.serve();
+        it.until_done();
+        let letters = it.list();
+        assert_eq!(letters.len(), 24, "{letters:?}");
+        assert_eq!((text(&letters[0], "/state"), text(&letters[0], "/error/code")), ("dead", "message-refused"), "{}", letters[0]);
+        assert!(text(&letters[0], "/error/message").contains("the broker refused a message"), "{}", letters[0]);
+        limit_topic(&it.topic, "max.message.bytes", "1000000");
+        ask(&port, &["redrive", "--all"]).expect(0, &[]);
+        relay.stop().expect(0, &[]);
+        let committed: BTreeMap<i64, i64> = (1..=10).map(|aggregate| (aggregate, 40)).collect();
+        let mut consumer = Consumer::new(&[&it.topic]);
+        consumer.until("everything", PATIENCE, |received| is_complete(received, &committed));
+        demand(consumer.read_to_end(), &committed, if once { Repeats::Never } else { Repeats::SameId });
+    }
+}
+
 /// GIVEN letters, WHEN a redrive fails again, THEN it says so, the order is kept, and the
 /// attempts are counted; WHEN the guilty one is discarded, THEN the rest can be redriven.
 #[test]
@@ -279,25 +320,63 @@ fn letters_lie_in_a_file_beside_a_file() {
     assert_eq!(told.lines().count(), 1, "{told}");
 }
 
-/// GIVEN a place for two letters, WHEN there are more, THEN the source is paused and
-/// nothing is lost; WHEN there is room again, THEN it goes on.
+/// GIVEN a place for two letters, WHEN there are two, THEN the source is paused and
+/// nothing is lost; WHEN there is room again, THEN it goes on. In both ways of delivery.
 #[test]
 fn a_full_store_pauses_the_source() {
-    let it = Letters::new("", "max_events = 2\nwarn_events = 1");
-    let (relay, port) = it.serve();
-    it.insert(&[(1, 1, "poison"), (1, 2, "pass"), (1, 3, "pass"), (1, 4, "pass")]);
-    relay.await_log("dead letters pile up");
-    eventually("two letters", PATIENCE, || it.list().len() == 2);
-    assert_eq!(it.database.rows(), 2, "the others wait where they are");
-    ask(&port, &["discard", "--state", "dead"]).expect(0, &[]);
-    eventually("one more", PATIENCE, || it.database.rows() == 1);
-    // A relay whose lane waits can be stopped.
-    relay.stop().expect(0, &[]);
-    let (relay, port) = it.serve();
-    eventually("redriven", PATIENCE, || ask(&port, &["redrive", "--all"]).code == Some(0) && it.list().is_empty());
-    it.until_done();
-    relay.stop().expect(0, &[]);
-    assert_eq!(published(&it.received(), 1), [2, 3, 4]);
+    for once in [false, true] {
+        let it = Letters::new("", "max_events = 2\nwarn_events = 1");
+        if once {
+            it.once();
+        }
+        let (relay, port) = it.serve();
+        it.insert(&[(1, 1, "poison"), (1, 2, "pass")]);
+        it.until_done();
+        relay.await_log("dead letters pile up");
+        it.insert(&[(1, 3, "pass"), (2, 1, "pass")]);
+        assert_eq!(it.list().len(), 2);
+        assert_eq!(it.database.rows(), 2, "the others wait where they are");
+        // Paused it can be stopped, and started.
+        relay.stop().expect(0, &[]);
+        drop(port);
+        let (relay, port) = it.serve();
+        assert_eq!((it.database.rows(), it.list().len()), (2, 2));
+        ask(&port, &["discard", "--state", "dead"]).expect(0, &[]);
+        it.until_done();
+        ask(&port, &["redrive", "--all"]).expect(0, &[]);
+        assert!(it.list().is_empty());
+        relay.stop().expect(0, &[]);
+        let mut consumer = Consumer::new(&[&it.topic]);
+        consumer.until("all", PATIENCE, |received| received.len() == 3);
+        assert_eq!((published(&consumer.received, 1), published(&consumer.received, 2)), (vec![2, 3], vec![1]));
+    }
+}
+
+/// GIVEN a file of letters that ends in half a line, WHEN the next letter is written, THEN
+/// it is one; and letters of different files that share names are two.
+#[test]
+fn half_a_line_costs_no_letter() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let toml = format!(
+        "[source]\nkind = \"file\"\npath = \"in.jsonl\"\n[sink]\nkind = \"file\"\npath = \"out.jsonl\"\n[dead_letters]\nfile = \"letters.jsonl\"\n\
+         [[transform]]\npath = \"{}\"\n",
+        component(STRICT).display()
+    );
+    std::fs::write(path("relay.toml"), toml).expect("writes");
+    let config = path("relay.toml");
+    let config = config.to_str().expect("a path");
+    // Half a character, too.
+    std::fs::write(path("letters.jsonl"), b"{\"id\":\"a\xc3").expect("writes");
+    for payload in ["one", "two"] {
+        let line = format!("{{\"entity\":\"o\",\"event_type\":\"poison\",\"key\":\"k\",\"topic\":\"t\",\"payload_text\":\"{payload}\"}}\n");
+        std::fs::write(path("in.jsonl"), line).expect("writes");
+        Relay::run(&["run", "-c", config]).expect(0, &[]);
+    }
+    let told = Relay::run(&["dead-letters", "show", "--key", "k", "-c", config]).expect(0, &[]).stdout;
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(told.contains("one") && told.contains("two"), "{told}");
+    Relay::run(&["dead-letters", "show", "nobody", "-c", config]).expect(3, &["no such letter"]);
 }
 
 /// GIVEN configurations that contradict themselves, WHEN they are checked, THEN the field

@@ -75,7 +75,7 @@ fn kafka_keeps_the_contract() {
     create_topic(&topic, 1, &[]);
     let runtime = Runtime::new().expect("a runtime");
     let config = KafkaSink::new(&services::kafka().brokers);
-    let sink = Arc::new(Kafka::new(&config, 1000, std::slice::from_ref(&topic), runtime.handle().clone(), None).expect("a sink"));
+    let sink = Arc::new(Kafka::new(&config, 1000, std::slice::from_ref(&topic), runtime.handle().clone(), None, false).expect("a sink"));
     let name = topic.clone();
     let read = Box::new(move |count: usize| {
         let mut consumer = Consumer::new(&[&name]);
@@ -115,7 +115,7 @@ fn purging_gives_up_what_is_not_durable() {
 
     // A broker that is not there: the topic cannot be looked up, and closing
     // lets the waiting thread go.
-    let kafka = Arc::new(Kafka::new(&KafkaSink::new("127.0.0.1:1"), 10, &[], runtime.handle().clone(), None).expect("a sink"));
+    let kafka = Arc::new(Kafka::new(&KafkaSink::new("127.0.0.1:1"), 10, &[], runtime.handle().clone(), None, false).expect("a sink"));
     let ticket = admit(&ledger, 2);
     ticket.expect(1);
     let (other, held) = (Arc::clone(&kafka), Arc::clone(&ticket));

@@ -30,7 +30,7 @@ mod swapping;
 use anyhow::{Context as _, Result};
 use events::{Database, PAYLOAD};
 use meter::{Meter, Sample};
-use relayed::{Redacted, Topic};
+use relayed::{Deliver, Redacted, Topic};
 use services::Services;
 use std::sync::Arc;
 
@@ -68,6 +68,9 @@ fn main() -> Result<()> {
         if wants("log") {
             let rows = if chosen.is_ok() { rows } else { LOG_ROWS };
             runtime.block_on(logs(&services, rows))?;
+        }
+        if wants("delivery") {
+            runtime.block_on(deliveries(&services, rows))?;
         }
         if wants("swaps") {
             runtime.block_on(swaps(&services, rows))?;
@@ -121,12 +124,12 @@ async fn rounds(services: &Services, database: &Database, rows: u64) -> Result<R
                 1 => {
                     let events = database.sample(STORED).await?;
                     let sample = tokio::task::block_in_place(|| bare::produce(&services.brokers, &topic.name, &events, &meter, rows))?;
-                    topic.verify(rows, false)?;
+                    topic.verify(rows, false, false)?;
                     sample
                 }
-                2 => relayed::drain(database, &topic, Redacted::No, &meter, rows).await?,
-                3 => relayed::drain(database, &topic, Redacted::Wasm, &meter, rows).await?,
-                _ => relayed::drain(database, &topic, Redacted::Native, &meter, rows).await?,
+                2 => relayed::drain(database, &topic, Redacted::No, Deliver::Plainly, &meter, rows).await?,
+                3 => relayed::drain(database, &topic, Redacted::Wasm, Deliver::Plainly, &meter, rows).await?,
+                _ => relayed::drain(database, &topic, Redacted::Native, Deliver::Plainly, &meter, rows).await?,
             };
             topic.delete().await?;
             let rate = rows as f64 / sample.elapsed.as_secs_f64();
@@ -139,6 +142,37 @@ async fn rounds(services: &Services, database: &Database, rows: u64) -> Result<R
         }
     }
     Ok(runs)
+}
+
+/// What dead letters and exactly-once cost where nothing fails.
+async fn deliveries(services: &Services, rows: u64) -> Result<()> {
+    let database = Database::create(&services.url).await?;
+    let admin = relayed::admin(&services.brokers)?;
+    let names = ["`redact`, at least once", "…, with dead letters", "…, exactly once"];
+    let ways = [Deliver::Plainly, Deliver::WithLetters, Deliver::Once];
+    let mut runs = [Vec::new(), Vec::new(), Vec::new()];
+    for round in 0..=ROUNDS {
+        for ((way, samples), name) in ways.into_iter().zip(&mut runs).zip(names) {
+            let meter = Arc::new(Meter::new(services));
+            let topic = Topic::create(&admin, &services.brokers, format!("bench-{}-{round}-{way:?}", std::process::id())).await?;
+            database.fill(rows).await?;
+            let sample = relayed::drain(&database, &topic, Redacted::Wasm, way, &meter, rows).await?;
+            topic.delete().await?;
+            eprintln!("round {round}: {name}: {:.0}/s", rows as f64 / sample.elapsed.as_secs_f64());
+            if round > 0 {
+                samples.push(sample);
+            }
+        }
+    }
+    database.drop().await?;
+    println!("{rows} rows of {PAYLOAD} B, median of {ROUNDS} interleaved runs; CPU time in µs a row; events in a lane's batch\n");
+    if let &[plain, letters, once] = print_table(&names, &runs, rows).as_slice() {
+        println!();
+        ratio("with dead letters ÷ without", letters / plain, "");
+        ratio("exactly once ÷ at least once", once / plain, "");
+    }
+    println!();
+    Ok(())
 }
 
 /// What swaps cost: the rate of a drain with and without, and latencies.

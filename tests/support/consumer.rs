@@ -2,7 +2,7 @@
 
 use super::services;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -60,6 +60,16 @@ pub fn create_topic_on(brokers: &str, name: &str, partitions: i32, config: &[(&s
         let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(10)).expect("metadata");
         metadata.topics().iter().any(|t| t.name() == name && t.partitions().iter().all(|p| p.leader() >= 0))
     });
+}
+
+/// Changes an option of a topic.
+pub fn limit_topic(name: &str, option: &str, value: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &services::kafka().brokers).create().expect("an admin client");
+    let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(option, value);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let results = runtime.block_on(admin.alter_configs([&change], &AdminOptions::new())).expect("the request");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
 }
 
 /// See the module.

@@ -137,6 +137,9 @@ impl Kafka {
 
     /// Starts it again where it was.
     pub fn start_again(&self) {
+        let port = self.brokers.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port");
+        // A connection that somebody made meanwhile may have been given its port for a while.
+        super::eventually("the broker's port is free", super::relay::PATIENCE, || std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
         run("kafka.sh", &["start", &self.dir.as_ref().expect("own broker").to_string_lossy()]);
     }
 }

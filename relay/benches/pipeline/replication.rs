@@ -148,7 +148,7 @@ async fn relay(config: Config, topic: Option<&Topic<'_>>, meter: &Arc<Meter>, ro
     let summary = run_with(&config, Options { until_drained: true, reread: None }, shutdown, &wrap).await?;
     ensure!((summary.events, summary.messages) == (rows, rows), "{summary:?} of {rows}");
     if let Some(topic) = topic {
-        topic.verify(rows, true)?;
+        topic.verify(rows, true, false)?;
     }
     meter.sample().context("the session did not end in order")
 }

@@ -17,13 +17,22 @@ pub struct Gate {
     /// More would have been entered.
     full: Notify,
     open: watch::Sender<bool>,
+    /// Epochs that were committed.
+    commits: watch::Sender<u64>,
 }
 
 impl Gate {
     /// For so much a transaction; one event larger than that has one of its own.
     #[must_use]
     pub fn new(max_events: usize, max_bytes: usize) -> Self {
-        Self { max_events, max_bytes, begun: Notify::new(), full: Notify::new(), open: watch::Sender::new(true) }
+        Self {
+            max_events,
+            max_bytes,
+            begun: Notify::new(),
+            full: Notify::new(),
+            open: watch::Sender::new(true),
+            commits: watch::Sender::new(0),
+        }
     }
 }
 
@@ -34,6 +43,10 @@ pub(super) struct Epoch {
     closed: bool,
     /// Nor anything else: it is being committed.
     sealed: bool,
+    /// What is entered now belongs together.
+    together: bool,
+    /// Something was not entered because it is full.
+    refused: bool,
     events: usize,
     bytes: usize,
     /// Published in it.
@@ -47,8 +60,11 @@ impl Epoch {
     /// Enters an event, if it may.
     pub(super) fn enter(&mut self, gate: &Gate, bytes: usize) -> bool {
         let full = self.events >= gate.max_events || (self.bytes + bytes > gate.max_bytes && self.events > 0);
-        if self.closed || full {
+        if full && !self.closed {
+            self.refused = true;
             gate.full.notify_one();
+        }
+        if (self.closed || full) && !self.together {
             return false;
         }
         self.events += 1;
@@ -89,10 +105,25 @@ impl Ledger {
 
     /// Waits until more would belong to it than may.
     pub async fn full(&self) {
-        match &self.gate {
-            Some(gate) => gate.full.notified().await,
-            None => std::future::pending().await,
+        let Some(gate) = &self.gate else { return std::future::pending().await };
+        while !self.state().epoch.refused {
+            gate.full.notified().await;
         }
+    }
+
+    /// Has what is entered from now on be of one epoch, however full that is, until this is
+    /// taken back: what is remembered of it is remembered as a whole.
+    pub fn keep_together(&self, together: bool) {
+        if self.gate.is_some() {
+            self.state().epoch.together = together;
+            self.settled.notify_one();
+        }
+    }
+
+    /// Whether something was not entered as a whole.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.state().epoch.together
     }
 
     /// Lets no event in until [`Ledger::open`]; what is under way may still need something
@@ -102,7 +133,8 @@ impl Ledger {
     }
 
     /// Waits until nothing of the closed epoch is in flight; from then on nothing is.
-    /// What it published.
+    /// What it published. For ever, if an event of it failed or was given up: then some of
+    /// what is behind that may be published, which no record can say.
     pub async fn seal(&self) -> Closed {
         loop {
             if let Some(closed) = self.try_seal() {
@@ -114,7 +146,7 @@ impl Ledger {
 
     fn try_seal(&self) -> Option<Closed> {
         let mut state = self.state();
-        if !state.is_idle() {
+        if !state.is_whole() || state.epoch.together {
             return None;
         }
         state.epoch.sealed = true;
@@ -128,6 +160,17 @@ impl Ledger {
         }
     }
 
+    /// Whether there are epochs.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        self.gate.is_some()
+    }
+
+    /// How many were committed.
+    pub fn commits(&self) -> Option<watch::Receiver<u64>> {
+        self.gate.as_ref().map(|gate| gate.commits.subscribe())
+    }
+
     /// Whether something belongs to the open epoch.
     #[must_use]
     pub fn has_begun(&self) -> bool {
@@ -139,22 +182,21 @@ impl Ledger {
         let mut state = self.state();
         state.epoch.released.extend(committed.done.into_iter().map(|(position, _)| position));
         state.epoch.head = committed.head;
-        (state.epoch.closed, state.epoch.sealed, state.epoch.events, state.epoch.bytes) = (false, false, 0, 0);
+        state.epoch = Epoch { released: std::mem::take(&mut state.epoch.released), head: state.epoch.head, ..Epoch::default() };
         drop(state);
+        if let Some(gate) = &self.gate {
+            gate.commits.send_modify(|commits| *commits += 1);
+        }
         self.say_open(true);
         self.done.notify_one();
         self.room.notify_one();
     }
 
-    /// Where nothing was entered there is nothing to commit: how far the source was
-    /// passed counts at once.
-    pub fn release_passed(&self) {
-        let mut state = self.state();
-        if state.epoch.events == 0 && !state.epoch.closed {
-            state.epoch.head = state.window.head();
-            drop(state);
-            self.done.notify_one();
-        }
+    /// Whether the source was passed beyond what was committed last, without an event.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        let state = self.state();
+        state.epoch.events == 0 && state.window.head() > state.epoch.head
     }
 
     /// Enters what is no event of the source, whether or not there is room, once nothing
@@ -226,15 +268,26 @@ mod tests {
         assert!(publish(&ledger, 1) && !publish(&ledger, 2));
     }
 
-    #[test]
-    fn what_is_only_passed_needs_no_commit() {
+    #[tokio::test]
+    async fn what_is_only_passed_is_told_once_it_is_recorded() {
         let ledger = Ledger::with_gate(100, 1000, Some(Gate::new(10, 1000)));
+        assert!(!ledger.has_passed());
         ledger.pass(at(7));
-        ledger.release_passed();
+        assert!(ledger.has_passed() && ledger.take_done().1.is_none());
+        ledger.close();
+        let closed = ledger.seal().await;
+        ledger.open(closed);
         assert_eq!(ledger.take_done().1, Some(Head { position: at(7), event: false }));
-        assert!(publish(&ledger, 8));
-        ledger.pass(at(9));
-        ledger.release_passed();
-        assert_eq!(ledger.take_done().1.map(|head| head.position), Some(at(7)));
+        assert!(!ledger.has_passed());
+    }
+
+    #[tokio::test]
+    async fn an_epoch_with_an_event_that_failed_is_never_committed() {
+        let ledger = Ledger::with_gate(100, 1000, Some(Gate::new(10, 1000)));
+        let given_up = ledger.try_admit(at(1), 10, &"id".into()).expect("room");
+        assert!(publish(&ledger, 2));
+        drop(given_up);
+        ledger.close();
+        assert!(futures_util::FutureExt::now_or_never(ledger.seal()).is_none());
     }
 }

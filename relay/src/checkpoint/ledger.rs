@@ -24,11 +24,14 @@ pub(super) struct State {
     messages: u64,
     abandoned: u64,
     failure: Option<Error>,
+    /// Whether the source is to wait, although there is room.
+    paused: bool,
 }
 
 impl State {
-    pub(super) fn is_idle(&self) -> bool {
-        self.events == 0
+    /// Whether nothing is in flight, and everything that was is done.
+    pub(super) fn is_whole(&self) -> bool {
+        self.events == 0 && self.abandoned == 0 && self.failure.is_none()
     }
 }
 
@@ -111,6 +114,9 @@ impl Ledger {
     /// let in alone, so that it cannot deadlock.
     pub fn try_admit(self: &Arc<Self>, position: Position, bytes: usize, id: &Shared) -> Option<Ticket> {
         let mut state = self.state();
+        if state.paused {
+            return None;
+        }
         if let Some(gate) = &self.gate
             && !state.epoch.enter(gate, bytes)
         {
@@ -153,6 +159,14 @@ impl Ledger {
     /// end of a transaction, or of a stretch of log without events.
     pub fn pass(&self, position: Position) {
         self.state().window.pass(position);
+    }
+
+    /// Has the source wait, or go on.
+    pub fn pause(&self, paused: bool) {
+        let before = std::mem::replace(&mut self.state().paused, paused);
+        if before && !paused {
+            self.room.notify_one();
+        }
     }
 
     /// Waits until something was settled since the last try.

@@ -3,8 +3,9 @@
 use super::swap::Port;
 use crate::config::Config;
 use crate::dead_letters::{Filter, Letter, State, Store, Wish};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::value::RawValue;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `relay dead-letters`.
@@ -138,10 +139,10 @@ impl List {
     async fn execute(self) -> Result<()> {
         let letters = find(&self.config, self.which.filter()).await?;
         if self.json {
-            for letter in &letters {
-                let mut line = serde_json::json!(letter);
-                line.as_object_mut().and_then(|line| line.remove("event"));
-                anstream::println!("{line}");
+            for letter in letters {
+                // Without the event, which is shown when it is asked for.
+                let nothing = RawValue::from_string("null".to_owned()).unwrap_or_default();
+                anstream::println!("{}", text(&Letter { event: nothing, ..letter })?);
             }
             return Ok(());
         }
@@ -165,13 +166,18 @@ impl Show {
         }
         let letters = find(&self.config, filter).await?;
         for letter in &letters {
-            anstream::println!("{}", serde_json::json!(letter));
+            anstream::println!("{}", text(letter)?);
         }
         if letters.is_empty() {
             return Err(Error::new(Kind::Config, "there is no such letter").remedy("`relay dead-letters list` has them all"));
         }
         Ok(())
     }
+}
+
+/// The event as it is, to the last digit.
+fn text(letter: &Letter) -> Result<String> {
+    serde_json::to_string(letter).or_kind(Kind::Internal, "cannot write a letter as JSON")
 }
 
 fn unnamed() -> Error {

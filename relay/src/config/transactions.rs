@@ -1,7 +1,7 @@
 //! `[transactions]`: how exactly-once delivery cuts what it publishes.
 
 use super::limits::{at_least, at_most, millis};
-use super::{Config, Delivery, Sink, Source};
+use super::{Config, Delivery, Sink, SnapshotMode, Source};
 use crate::error::{Error, Kind, Result};
 use bytesize::ByteSize;
 use serde::Deserialize;
@@ -58,6 +58,15 @@ pub(super) fn validate(config: &Config) -> Result<()> {
         return bad(
             "a file is read from its beginning each time, so that nothing of it comes exactly once",
             "use delivery = \"at-least-once\"",
+        );
+    }
+    if let Source::Cdc(cdc) = &config.source
+        && cdc.outbox.is_some()
+        && cdc.snapshot != SnapshotMode::None
+    {
+        return bad(
+            "a snapshot of an outbox reads rows whose inserts were events already",
+            "use snapshot = \"none\", or delivery = \"at-least-once\"",
         );
     }
     Ok(())

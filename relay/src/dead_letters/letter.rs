@@ -6,9 +6,13 @@ use crate::error::{Context as _, Kind, Result};
 use crate::event::{Event, read_line, write_line};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+/// Digits of a digest in a name.
+const DIGEST: usize = 8;
 
 /// Whose events follow each other: those of a key, or of an entity where there is no
 /// key. As [`crate::source::lane_of`] has it.
@@ -104,10 +108,17 @@ pub struct Letter {
     pub event: Box<RawValue>,
 }
 
-/// Name of an event's letter.
+/// Name of an event's letter: its id, its place, and a little of what it is, for lines of
+/// different files share the former two.
 #[must_use]
 pub fn name(event: &Event) -> String {
-    format!("{}@{}", event.id, event.position)
+    let mut hash = Sha256::new();
+    for part in [&event.key, &event.payload, &event.before] {
+        hash.update(part.as_ref().map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+        hash.update(part.as_deref().unwrap_or_default());
+    }
+    let digest = hex::encode(hash.finalize());
+    format!("{}@{}-{}", event.id, event.position, &digest[..DIGEST])
 }
 
 /// Now.
@@ -150,7 +161,8 @@ impl Letter {
             holds: self.holds,
             bytes: self.event.get().len(),
             code: Arc::from(self.error.as_ref().map_or("", |error| &*error.code)),
-            transform: Arc::from(at("transform")),
+            // Where it was the sink that refused, all of the chain stands there.
+            transform: Arc::from(at("transform").split('@').next().unwrap_or_default()),
         })
     }
 }

@@ -16,13 +16,14 @@ pub use index::{Entry, Index, Plan, Turn};
 pub use letter::{Filter, Letter, Reason, SourceKey, State, name, now, written};
 pub use store::{Line, Store};
 
-use crate::checkpoint::{Ticket, Watcher};
+use crate::checkpoint::{Ledger, Ticket, Watcher};
 use crate::config::{DeadLetters, LANES};
 use crate::crash::{self, Point};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::metrics::{LETTERS, LETTERS_WRITTEN, PARKED_KEYS};
 use crate::sink::Sink;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -33,8 +34,10 @@ pub struct Letters {
     index: Mutex<Index>,
     /// Keys held in each lane, for a look without a lock.
     held: Vec<AtomicUsize>,
-    /// Whether what cannot be written now is to be given up.
-    closing: AtomicBool,
+    /// Paused while there are too many.
+    ledger: Arc<Ledger>,
+    /// Letters of the transaction that is open, which no reader of the store sees.
+    fresh: Mutex<HashMap<Arc<str>, Vec<u8>>>,
     /// Number of letters at which the next warning is due.
     warn_at: AtomicUsize,
 }
@@ -58,9 +61,9 @@ impl Letters {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub async fn load(config: &DeadLetters, store: &Store) -> Result<Self> {
+    pub async fn load(config: &DeadLetters, store: &Store, ledger: &Arc<Ledger>) -> Result<Self> {
         store.prepare().await?;
-        let letters = Self::of(config, store.read(true, |_| true, |letter| Ok((letter.order, letter.entry()?))).await?);
+        let letters = Self::of(config, ledger, store.read(true, |_| true, |letter| Ok((letter.order, letter.entry()?))).await?);
         let index = letters.index();
         if !index.is_empty() {
             tracing::warn!(letters = index.len(), held_keys = index.held(), place = store.place(), "there are dead letters");
@@ -71,14 +74,15 @@ impl Letters {
 
     /// These, with their places in the order.
     #[must_use]
-    pub fn of(config: &DeadLetters, entries: impl IntoIterator<Item = (u64, Entry)>) -> Self {
+    pub fn of(config: &DeadLetters, ledger: &Arc<Ledger>, entries: impl IntoIterator<Item = (u64, Entry)>) -> Self {
         let mut index = Index::default();
         entries.into_iter().for_each(|(order, entry)| index.load(order, entry));
         let letters = Self {
             config: config.clone(),
             held: (0..LANES).map(|lane| AtomicUsize::new(index.held_in(lane))).collect(),
             index: Mutex::new(index),
-            closing: AtomicBool::new(false),
+            ledger: Arc::clone(ledger),
+            fresh: Mutex::default(),
             warn_at: AtomicUsize::new(config.warn_events as usize),
         };
         letters.show(&letters.index());
@@ -91,6 +95,7 @@ impl Letters {
     }
 
     fn show(&self, index: &Index) {
+        self.ledger.pause(index.len() >= self.config.max_events as usize);
         metrics::gauge!(LETTERS, "state" => "parked").set(index.parked() as f64);
         metrics::gauge!(LETTERS, "state" => "dead").set((index.len() - index.parked()) as f64);
         metrics::gauge!(PARKED_KEYS).set(index.held() as f64);
@@ -113,12 +118,11 @@ impl Letters {
         self.held[lane % LANES].load(Ordering::Acquire) > 0
     }
 
-    /// Writes a letter by the sink; the ticket is done when it is durable. `false` if
-    /// there are too many: the event has to wait.
+    /// Writes a letter by the sink; the ticket is done when it is durable.
     ///
     /// # Errors
     /// Those of [`Sink::keep`].
-    pub fn write(&self, sink: &dyn Sink, lane: usize, event: &Event, ticket: &Arc<Ticket>, cause: &Cause<'_>) -> Result<bool> {
+    pub fn write(&self, sink: &dyn Sink, lane: usize, event: &Event, ticket: &Arc<Ticket>, cause: &Cause<'_>) -> Result<()> {
         let id = name(event);
         let reason = cause.error.map(Reason::of);
         let at = |name: &str| reason.as_ref().and_then(|reason| reason.at.get(name)).map_or("", String::as_str);
@@ -130,16 +134,13 @@ impl Letters {
             holds: cause.holds,
             bytes: event.size(),
             code: Arc::from(reason.as_ref().map_or("", |reason| &*reason.code)),
-            transform: Arc::from(at("transform")),
+            transform: Arc::from(at("transform").split('@').next().unwrap_or_default()),
         };
         let mut index = self.index();
         if reason.is_none() && index.knows(&id) {
             // It came again after a crash, and is durable already.
             ticket.expect(0);
-            return Ok(true);
-        }
-        if index.len() >= self.config.max_events as usize && !index.knows(&id) {
-            return Ok(false);
+            return Ok(());
         }
         let state = entry.state;
         let order = index.add(entry);
@@ -164,10 +165,24 @@ impl Letters {
             serde_json::to_vec(&letter).map_err(|cause| Error::new(Kind::Internal, "cannot write a letter as JSON").cause(cause))?;
         ticket.expect(1);
         sink.keep(&letter.id, Some(&bytes), ticket)?;
+        if self.ledger.is_gated() {
+            self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::from(&*letter.id), bytes);
+        }
         crash::point(Point::LetterWritten);
         let (label, code) = (if state == State::Dead { "dead" } else { "parked" }, letter.error.map_or(String::new(), |error| error.code));
         metrics::counter!(LETTERS_WRITTEN, "state" => label, "code" => code).increment(1);
-        Ok(true)
+        Ok(())
+    }
+
+    /// A letter that was written since the last commit, as it is in the store afterwards.
+    #[must_use]
+    pub fn fresh(&self, id: &str) -> Option<Letter> {
+        serde_json::from_slice(self.fresh.lock().unwrap_or_else(PoisonError::into_inner).get(id)?).ok()
+    }
+
+    /// What was written is in the store.
+    pub fn committed(&self) {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A letter's event was sent; whether its key is free now.
@@ -184,17 +199,6 @@ impl Letters {
         if let Some(lane) = index.remove(id) {
             self.changed(&index, lane);
         }
-    }
-
-    /// From now on nothing waits for room.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-    }
-
-    /// Whether nothing waits for room any more.
-    #[must_use]
-    pub fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
     }
 }
 

@@ -111,10 +111,11 @@ fn scan<T: Default>(path: &Path, keep: impl Fn(&mut T, String, Option<&[u8]>)) -
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(seen),
         opened => opened.or_kind(Kind::Io, "cannot read the dead letters").map_err(failed)?,
     };
-    for line in BufReader::new(file).lines() {
+    for line in BufReader::new(file).split(b'\n') {
         let line = line.or_kind(Kind::Io, "cannot read the dead letters").map_err(failed)?;
-        // Half a line at the end is what a crash left of a letter that was never acknowledged.
-        let Ok(Line { id, letter }) = serde_json::from_str(&line) else { continue };
+        // Half a line is what a crash left of a letter that was never acknowledged; the next
+        // one begins behind it.
+        let Ok(Line { id, letter }) = serde_json::from_slice(&line) else { continue };
         keep(&mut seen, id.into_owned(), letter.map(|letter| letter.get().as_bytes()));
     }
     Ok(seen)

@@ -1,7 +1,7 @@
 //! What a generation did: counted by the lanes, a few additions a batch.
 
 use crate::event::Event;
-use crate::transform::Produced;
+use crate::transform::{Produced, Strain};
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -46,6 +46,12 @@ impl Meter {
         add(&self.nanos, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         add(&self.faults, u64::from(produced.strain.faults));
         add(&self.outgrown, u64::from(produced.strain.outgrown));
+    }
+
+    /// Takes faults back that are an event's own.
+    pub fn forgive(&self, strain: Strain) {
+        self.faults.fetch_sub(u64::from(strain.faults), Ordering::Relaxed);
+        self.outgrown.fetch_sub(u64::from(strain.outgrown), Ordering::Relaxed);
     }
 
     /// The numbers now.

@@ -146,11 +146,18 @@ fn begin(board: &Arc<Board>, sink: &Arc<Simulated>, transactional: bool, max_eve
     let config = DeadLetters { max_events, ..DeadLetters::default() };
     let stored: Vec<Letter> = sink.broker().letters.values().map(|bytes| serde_json::from_slice(bytes).expect("a letter")).collect();
     let entries = stored.iter().map(|letter| (letter.order, letter.entry().expect("an entry")));
-    let letters = Arc::new(Letters::of(&config, entries));
-    let isolation = Isolation { letters: Some(Arc::clone(&letters)), on_refused: OnFailure::Park, transactional, skips: None };
+    let ledger = Ledger::with_gate(1000, 1 << 30, transactional.then(|| Gate::new(1000, 1 << 30)));
+    let letters = Arc::new(Letters::of(&config, &ledger, entries));
+    let isolation = Isolation {
+        letters: Some(Arc::clone(&letters)),
+        on_refused: OnFailure::Park,
+        transactional,
+        suspects: Arc::default(),
+        skips: None,
+    };
     Life {
         bench: Bench::new(board, Arc::clone(sink) as _, isolation),
-        ledger: Ledger::with_gate(1000, 1 << 30, transactional.then(|| Gate::new(1000, 1 << 30))),
+        ledger,
         letters,
         queues: BTreeMap::new(),
         read: BTreeSet::new(),
@@ -276,7 +283,6 @@ impl World {
                     life.tried.extend(plan.letters.into_iter().map(|(_, entry)| entry.id));
                     if self.transactional {
                         done.iter().for_each(|id| life.letters.gone(id));
-                        make_room(life);
                     } else {
                         let round = Arc::new(Round::default());
                         for (at, id) in done.iter().enumerate() {
@@ -294,7 +300,6 @@ impl World {
                 None => life.forgetting = Some((round, ids)),
                 Some(_) => {
                     ids.iter().for_each(|id| life.letters.gone(id));
-                    make_room(life);
                 }
             }
         }
@@ -374,10 +379,6 @@ impl World {
         assert_eq!(last, self.inserted, "each version of each key");
         assert_eq!(self.life.ledger.progress().in_flight, 0);
     }
-}
-
-fn make_room(life: &mut Life) {
-    (0..3).for_each(|lane| life.queues.entry(lane).or_default().push_back(Task::Room));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::generation::{Board, Generation, Plan, Probation};
 use crate::metrics::SKIPPED;
 use crate::sink::Sink;
+use crate::sink::kafka::Suspects;
 use crate::state::Skips;
 use crate::transform::Produced;
 use std::collections::HashMap;
@@ -28,6 +29,8 @@ pub struct Isolation {
     /// Whether a letter that is redriven is taken away with its messages, in one
     /// transaction; else that follows when they are durable.
     pub transactional: bool,
+    /// Events whose messages the broker has refused.
+    pub suspects: Arc<Suspects>,
     /// Events that are not to halt the relay.
     pub skips: Option<Arc<Skips>>,
 }
@@ -64,8 +67,7 @@ pub(super) struct Bench {
     sink: Arc<dyn Sink>,
     lanes: Vec<Lane>,
     isolation: Isolation,
-    /// Events behind letters of their keys that are on their way, or for which there is
-    /// no room.
+    /// Events behind letters of their keys that are on their way.
     waiting: HashMap<(usize, SourceKey), Batch>,
 }
 
@@ -98,10 +100,6 @@ impl Bench {
                 Task::Settle(key) => {
                     self.deal(lane, std::mem::take(&mut batch));
                     self.settle(lane, key);
-                }
-                Task::Room => {
-                    self.deal(lane, std::mem::take(&mut batch));
-                    self.room(lane);
                 }
             }
         }
@@ -152,20 +150,11 @@ impl Bench {
         free
     }
 
-    /// Writes a letter, or has the event wait for room; a lane in which that fails is
-    /// halted.
+    /// Writes a letter; a lane in which that fails is halted.
     fn write(&mut self, letters: &Letters, lane: usize, event: &Event, ticket: &Arc<Ticket>, cause: &Cause<'_>) {
-        match letters.write(&*self.sink, lane, event, ticket, cause) {
-            Ok(true) => {}
-            // It comes again.
-            Ok(false) if letters.is_closing() => self.lanes[lane] = Lane::Halted,
-            Ok(false) => self.waiting.entry((lane, SourceKey::of(event))).or_default().push(event.clone(), Arc::clone(ticket)),
-            Err(error) => {
-                self.lanes[lane] = Lane::Halted;
-                if error.kind() != Kind::Interrupted {
-                    ticket.fail(event.locate(error).at("lane", lane));
-                }
-            }
+        if let Err(error) = letters.write(&*self.sink, lane, event, ticket, cause) {
+            self.lanes[lane] = Lane::Halted;
+            fail(ticket, event.locate(error).at("lane", lane));
         }
     }
 
@@ -196,7 +185,8 @@ impl Bench {
 
     /// Finds what the sink would refuse, before a part of its event is sent.
     fn refuse_early(&self, produced: &mut Produced, made_by: &str) {
-        let refused = produced.messages.iter().find_map(|(index, m)| self.sink.check(m).err().map(|e| (*index, m.locate(e))));
+        let refusal = |m: &Event| self.sink.check(m).err().or_else(|| self.isolation.suspects.refusal(m.position));
+        let refused = produced.messages.iter().find_map(|(index, m)| refusal(m).map(|e| (*index, m.locate(e))));
         if let Some((index, error)) = refused {
             produced.messages.retain(|(origin, _)| *origin < index);
             let error = if made_by.is_empty() { error } else { error.at("transform", made_by) };
@@ -222,6 +212,9 @@ impl Bench {
         // What the sink refuses of both is the event's own failure.
         self.refuse_early(&mut second, old.chain.provenance());
         if second.failure.as_ref().is_some_and(|(first, _)| *first == 0) {
+            // The event's faults say nothing of either.
+            new.meter.forgive(produced.strain);
+            old.meter.forgive(second.strain);
             return self.conclude(lane, tickets, Produced { failure: Some((index, error)), ..produced }, events, new);
         }
         probation.condemn(format!("an event failed that the old generation can do: {}", error.line()));
@@ -245,9 +238,10 @@ impl Bench {
             return Reached::Halt;
         }
         let Some((index, error)) = failure else { return Reached::End };
+        let passes = error.kind() == Kind::Interrupted || error.kind().policy().1 == Policy::Retry;
         let mut follows = follows.filter(|_| error.kind().policy().1 == Policy::Event).unwrap_or(OnFailure::Halt);
         let event = events.get(index);
-        if follows == OnFailure::Halt && event.is_some_and(|event| self.is_to_be_skipped(event)) {
+        if follows == OnFailure::Halt && !passes && event.is_some_and(|event| self.is_to_be_skipped(event)) {
             // It is not lost where it can be kept.
             follows = if self.isolation.letters.is_some() { OnFailure::Continue } else { OnFailure::Skip };
         }
@@ -256,7 +250,7 @@ impl Bench {
             _ => {
                 // Nothing overtakes that event.
                 self.lanes[lane] = Lane::Halted;
-                tickets[index].fail(error.at("lane", lane));
+                fail(&tickets[index], error.at("lane", lane));
                 Reached::Halt
             }
         }
@@ -303,10 +297,11 @@ impl Bench {
         if self.halted(lane) || (errand.holds && !letters.index().is_next(&errand.id)) {
             return;
         }
+        self.isolation.suspects.pardon(event.position);
         let plan = Arc::clone(&self.plan);
         let (generation, _) = plan.of(lane);
         let Some(served) = self.lanes[lane].serve(generation) else { return };
-        let (made_by, mut produced) = (generation.chain.provenance(), served.run(vec![event.clone()]));
+        let (made_by, mut produced) = (generation.chain.provenance(), served.try_out(vec![event.clone()]));
         if produced.failure.is_none() {
             self.refuse_early(&mut produced, made_by);
         }
@@ -320,9 +315,12 @@ impl Bench {
         }
         let beside = u32::from(self.isolation.transactional);
         let published = self.publish(lane, std::slice::from_ref(ticket), produced.messages, made_by, beside);
-        let taken = published.is_ok() && (beside == 0 || self.sink.keep(&errand.id, None, ticket).is_ok());
-        if !taken {
-            // The ticket is given up, and with it the transaction.
+        let taken = if published.is_ok() && beside > 0 { self.sink.keep(&errand.id, None, ticket) } else { Ok(()) };
+        if let Err(error) = taken {
+            self.lanes[lane] = Lane::Halted;
+            // And with it the transaction.
+            fail(ticket, event.locate(error).at("lane", lane));
+        } else if published.is_err() {
             self.lanes[lane] = Lane::Halted;
         } else if letters.sent(lane, &errand.id) {
             self.go_on(lane, SourceKey::of(event));
@@ -335,12 +333,6 @@ impl Bench {
             letters.index().close(lane, &key, false);
         }
         self.go_on(lane, key);
-    }
-
-    /// There is room for letters; or, if the session ends, there will be none.
-    fn room(&mut self, lane: usize) {
-        let keys: Vec<_> = self.waiting.keys().filter(|(at, _)| *at == lane).map(|(_, key)| key.clone()).collect();
-        keys.into_iter().for_each(|key| self.go_on(lane, key));
     }
 
     fn go_on(&mut self, lane: usize, key: SourceKey) {
@@ -362,11 +354,8 @@ impl Bench {
             ticket.expect(u32::try_from(own.len()).unwrap_or(u32::MAX).saturating_add(beside));
             for message in &own {
                 if let Err(error) = self.sink.publish(message, made_by, ticket) {
-                    // A sink that closes gives events up, it does not fail them.
-                    if error.kind() != Kind::Interrupted {
-                        let error = message.locate(error).at("lane", lane);
-                        ticket.fail(if made_by.is_empty() { error } else { error.at("transform", made_by) });
-                    }
+                    let error = message.locate(error).at("lane", lane);
+                    fail(ticket, if made_by.is_empty() { error } else { error.at("transform", made_by) });
                     return Err(());
                 }
             }
@@ -376,5 +365,13 @@ impl Bench {
                 ticket.fail(error);
             }
         })
+    }
+}
+
+/// An event cannot be done; ends the session.
+fn fail(ticket: &Ticket, error: Error) {
+    // A sink that closes gives events up, it does not fail them.
+    if error.kind() != Kind::Interrupted {
+        ticket.fail(error);
     }
 }

@@ -1,8 +1,8 @@
 //! Worker threads: each owns some lanes and has their batches worked by a [`Bench`],
 //! in order.
 
+use super::LaneQueue;
 use super::work::{Bench, Isolation};
-use super::{LANES, LaneQueue};
 use crate::checkpoint::Ticket;
 use crate::config::Flow;
 use crate::dead_letters::{Errand, SourceKey};
@@ -25,15 +25,13 @@ pub enum Task {
     Letter(Event, Ticket, Arc<Errand>),
     /// The letters of this key have all been given; what waits behind them goes on.
     Settle(SourceKey),
-    /// There is room for letters, or will be none: what waits for it goes on.
-    Room,
 }
 
 impl Task {
     fn size(&self) -> usize {
         match self {
             Self::Event(event, _) | Self::Letter(event, ..) => event.size(),
-            Self::Settle(_) | Self::Room => EVENT_OVERHEAD_BYTES,
+            Self::Settle(_) => EVENT_OVERHEAD_BYTES,
         }
     }
 }
@@ -108,11 +106,6 @@ impl Workers {
                 inbox.changed.notify_one();
             }
         }
-    }
-
-    /// Has every lane look whether there is room for letters.
-    pub fn make_room(&self) {
-        self.push_all(&mut (0..LANES).map(|lane| (lane, Task::Room)).collect());
     }
 
     /// Gives up everything that still waits.

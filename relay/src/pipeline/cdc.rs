@@ -73,6 +73,7 @@ impl Pipeline<'_> {
             read = reader.run(&mut intake, *until) => read.map(|()| End::Drained),
             committed = &mut committing => committed.map(|()| End::Stopped),
             () = session.ledger.failed() => Ok(End::Stopped),
+            tired = self.tires_of_singles() => tired.map(|()| End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
         self.readiness.set(false);
@@ -87,7 +88,7 @@ impl Pipeline<'_> {
         let drained = self.drain(&session, &ended, patience, alongside).await;
         let committed = session.conclude_epochs(&end, committing, &ended, &drained).await;
         let ledger = Arc::clone(&session.ledger);
-        let finished = session.finish(&self.reporter).await;
+        let finished = session.finish(&self.reporter, ended.is_ok() && drained.is_ok()).await;
         // After the sink closed, so that its last reports count.
         reader.finish().await;
         finished?;

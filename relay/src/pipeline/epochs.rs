@@ -4,11 +4,13 @@
 use crate::checkpoint::{Closed, Ledger, Watcher};
 use crate::config::Transactions;
 use crate::crash::{self, Point};
+use crate::dead_letters::Letters;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::sink::kafka::Kafka;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Under which key, and what.
@@ -21,6 +23,9 @@ pub(super) struct Epochs {
     pub(super) config: Transactions,
     /// Where records go.
     pub(super) topic: String,
+    pub(super) letters: Option<Arc<Letters>>,
+    /// How often a source that only passes on is recorded.
+    pub(super) passing: Duration,
 }
 
 /// How a session's transactions end.
@@ -53,9 +58,8 @@ impl Epochs {
                 return Ok(());
             }
             // To end is no reason for a transaction with nothing in it.
-            if told == Ending::Commit && !self.ledger.has_begun() {
-                self.ledger.release_passed();
-            } else if !self.turn(&mut ending, &record).await? {
+            let nothing = told == Ending::Commit && !self.ledger.has_begun() && !self.ledger.has_passed();
+            if !nothing && !self.turn(&mut ending, &record).await? {
                 return Ok(());
             }
             settle().await?;
@@ -66,10 +70,13 @@ impl Epochs {
         }
     }
 
-    /// Waits until there is something to commit, and long enough.
+    /// Waits until there is something to commit, and long enough. That the source passed
+    /// on without an event is something too, now and then: it is told only what is recorded.
     async fn due(&self) {
-        while tokio::time::timeout(self.config.linger, self.ledger.begun()).await.is_err() {
-            self.ledger.release_passed();
+        while tokio::time::timeout(self.passing, self.ledger.begun()).await.is_err() {
+            if self.ledger.has_passed() {
+                return;
+            }
         }
         drop(tokio::time::timeout(self.config.linger, self.ledger.full()).await);
     }
@@ -78,8 +85,9 @@ impl Epochs {
     async fn turn(&self, ending: &mut watch::Receiver<Ending>, record: &impl Fn(&Closed) -> Result<Vec<Record>>) -> Result<bool> {
         self.ledger.close();
         let closed = tokio::select! {
-            closed = self.ledger.seal() => closed,
+            biased;
             _ = ending.wait_for(|told| *told == Ending::Abandon) => return Ok(false),
+            closed = self.ledger.seal() => closed,
         };
         crash::point(Point::EpochSealed);
         let records = record(&closed)?;
@@ -92,6 +100,7 @@ impl Epochs {
             kafka.begin()
         });
         committed.await.or_kind(Kind::Internal, "committing failed")??;
+        self.letters.iter().for_each(|letters| letters.committed());
         self.ledger.open(closed);
         Ok(true)
     }

@@ -14,13 +14,14 @@ mod session;
 
 use crate::admin::{self, Readiness};
 use crate::checkpoint::Ledger;
-use crate::config::{Config, Delivery, Sink as SinkConfig, Source, Transform};
+use crate::config::{Config, Delivery, OnFailure, Sink as SinkConfig, Source, Transform};
 use crate::dead_letters::{Desk, Store as LetterStore};
 use crate::error::{Error, Kind, Policy, Result};
 use crate::event::TopicTemplate;
 use crate::progress::Reporter;
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
+use crate::sink::kafka::Suspects;
 use crate::source::{Intake, file};
 use crate::state::Store;
 use crate::swap::{Configured, Control, Reread};
@@ -89,6 +90,7 @@ struct Pipeline<'a> {
     store: Option<Arc<Store>>,
     letters: Option<LetterStore>,
     desk: Arc<Desk>,
+    suspects: Arc<Suspects>,
     template: TopicTemplate,
     shutdown: Shutdown,
     reporter: Reporter,
@@ -136,6 +138,7 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
         store,
         letters: LetterStore::open(config)?,
         desk: Arc::default(),
+        suspects: Arc::default(),
         template: TopicTemplate::parse(config.sink.topic())?,
         shutdown,
         reporter: Reporter::new(),
@@ -178,16 +181,18 @@ impl Pipeline<'_> {
         let Source::File(source) = &self.config.source else { return Ok(()) };
         let session = self.session().await?;
         self.reporter.watch(&session.ledger, None);
+        self.readiness.set(true);
         let mut intake = Intake::new(&session.ledger, &session.workers, &self.template, self.config.flow.hand_over_events);
         let ended = tokio::select! {
             read = file::read(source, &mut intake) => read.map(|()| End::Drained),
             () = session.ledger.failed() => Ok(End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
+        self.readiness.set(false);
         intake.hand_over();
         let drained = self.drain(&session, &ended, self.config.flow.drain_timeout, std::future::pending()).await;
         let ledger = Arc::clone(&session.ledger);
-        session.finish(&self.reporter).await?;
+        session.finish(&self.reporter, ended.is_ok() && drained.is_ok()).await?;
         conclude(&ledger, ended?, drained, true).map(drop)
     }
 
@@ -205,7 +210,7 @@ impl Pipeline<'_> {
             let started = tokio::time::Instant::now();
             let error = match session().await {
                 Ok(End::Drained | End::Stopped) => return Ok(()),
-                Err(error) if error.kind().policy().1 != Policy::Retry => return Err(error),
+                Err(error) if error.kind().policy().1 != Policy::Retry && !self.accuses(&error) => return Err(error),
                 Err(error) => error,
             };
             if started.elapsed() >= HEALTHY {
@@ -218,6 +223,23 @@ impl Pipeline<'_> {
                 () = self.shutdown.requested() => return if self.options.until_drained { Err(not_drained()) } else { Ok(()) },
             }
         }
+    }
+
+    /// Whether a message that the broker refused is to be found, or was, so that the next
+    /// session can deal with its event.
+    fn accuses(&self, error: &Error) -> bool {
+        self.config.on_failure(self.config.sink.on_refused()) != OnFailure::Halt && self.suspects.accuse(error)
+    }
+
+    /// Ends a session that sends singly, to no end, after a while.
+    async fn tires_of_singles(&self) -> Result<()> {
+        if !self.suspects.singly() {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(HEALTHY).await;
+        self.suspects.give_up();
+        Err(Error::new(Kind::BrokerUnavailable, "no message was refused while they were sent singly")
+            .remedy("none needed: the producer is replaced by one that sends batches"))
     }
 
     /// Opens the connections of a session; until the lock is ours, a request to

@@ -65,6 +65,7 @@ impl Pipeline<'_> {
             read = reader.run(&mut intake, *backlog) => read.map(|()| End::Drained),
             acknowledged = &mut acknowledging => acknowledged.map(|()| End::Stopped),
             () = session.ledger.failed() => Ok(End::Stopped),
+            tired = self.tires_of_singles() => tired.map(|()| End::Stopped),
             () = self.shutdown.requested() => Ok(End::Stopped),
         };
         self.readiness.set(false);
@@ -72,7 +73,7 @@ impl Pipeline<'_> {
         let patience = self.patience(&ended, source.takeover_delay);
         let drained = self.drain(&session, &ended, patience, &mut acknowledging).await;
         let committed = session.conclude_epochs(&end, acknowledging, &ended, &drained).await;
-        let finished = session.finish(&self.reporter).await;
+        let finished = session.finish(&self.reporter, ended.is_ok() && drained.is_ok()).await;
         // After the sink closed, so that its last reports count.
         let flushed = acknowledger.flush(&ledger).await;
         *waiting = acknowledger.into_waiting();

@@ -4,18 +4,27 @@
 use crate::checkpoint::{Ledger, Watcher as _};
 use crate::crash::{self, Point};
 use crate::dead_letters::{Answer, Desk, Entry, Errand, Filter, Letter, Letters, Request, Round, SourceKey, Store, Wish};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::event::Position;
 use crate::lane::{Task, Workers};
 use crate::sink::Sink;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long the end of a session waits for the records of letters that are done.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long whoever asked waits for the commit of what was done.
+const COMMIT: Duration = Duration::from_secs(60);
+
+/// How often letters are looked for that are on their way to the store, and how long
+/// between two looks: the acknowledgement of a message takes milliseconds.
+const MISSING: u32 = 50;
+const ACKNOWLEDGED: Duration = Duration::from_millis(20);
 
 /// What a session's redrives need.
 pub(super) struct Redriver {
@@ -29,9 +38,11 @@ pub(super) struct Redriver {
     pub(super) transactional: bool,
     /// Bytes of letters in memory at a time.
     pub(super) budget: usize,
+    /// Commits before what was done last, which the next one holds.
+    pub(super) since: AtomicU64,
 }
 
-/// A running redriver; ends between two rounds when told to.
+/// A running redriver; ends between two rounds when told to, and with its owner.
 pub(super) struct Redriving {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -49,7 +60,7 @@ impl Redriving {
                     // Also if nobody is there any more who could.
                     _ = stopped.wait_for(|stop| *stop) => None,
                 };
-                let Some(Request { wish, filter, by, answer }) = request else { return };
+                let Some(Request { wish, filter, by, answer }) = request else { break };
                 let done = redriver.carry_out(wish, &filter, &stopped).await;
                 match &done {
                     Ok(done) => tracing::info!(?wish, by, ?filter, ?done, "dead letters"),
@@ -58,6 +69,8 @@ impl Redriving {
                 // Who asked may have gone.
                 drop(answer.send(done));
             }
+            // Who waits is told: another session may begin in a day.
+            while requests.try_recv().is_ok() {}
         });
         Self { stop, task }
     }
@@ -77,14 +90,23 @@ impl Redriving {
     }
 
     /// Ends it where it is: what was published stays a letter, and may be published again.
-    pub(super) async fn abort(self) {
+    pub(super) async fn abort(mut self) {
         self.task.abort();
-        drop(self.task.await);
+        drop((&mut self.task).await);
+    }
+}
+
+impl Drop for Redriving {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
 impl Redriver {
     async fn carry_out(&self, wish: Wish, filter: &Filter, stopped: &watch::Receiver<bool>) -> Result<Answer> {
+        if !filter.ids.is_empty() && self.letters.index().select(|entry| filter.wants(entry)).is_empty() {
+            return Err(Error::new(Kind::Config, "there is no such letter").remedy("`relay dead-letters list` has them all"));
+        }
         let mut answer = match wish {
             Wish::Redrive => self.redrive(filter, stopped).await?,
             Wish::Discard => {
@@ -93,12 +115,20 @@ impl Redriver {
             }
         };
         answer.left = self.letters.index().len();
+        if let Some(mut commits) = self.ledger.commits().filter(|_| answer.redriven + answer.failed + answer.discarded > 0) {
+            let since = self.since.load(Ordering::Acquire);
+            if !matches!(tokio::time::timeout(COMMIT, commits.wait_for(|commits| *commits > since)).await, Ok(Ok(_))) {
+                return Err(
+                    Error::new(Kind::Admin, "what was done is not committed yet").remedy("`relay dead-letters list` says what is left")
+                );
+            }
+        }
         Ok(answer)
     }
 
     async fn redrive(&self, filter: &Filter, stopped: &watch::Receiver<bool>) -> Result<Answer> {
-        let (mut answer, mut tried) = (Answer::default(), HashSet::<Arc<str>>::new());
-        while !*stopped.borrow() {
+        let (mut answer, mut tried, mut patience) = (Answer::default(), HashSet::<Arc<str>>::new(), MISSING);
+        while !*stopped.borrow() && patience > 0 {
             let plan = {
                 let mut index = self.letters.index();
                 let plan = index.plan(|entry| filter.wants(entry), |id| tried.contains(id), self.budget);
@@ -109,16 +139,27 @@ impl Redriver {
             if plan.letters.is_empty() {
                 break;
             }
-            let read = self.bodies(&plan.letters).await;
-            if read.is_err() {
-                let mut index = self.letters.index();
-                plan.whole.iter().for_each(|(lane, key)| index.close(*lane, key, false));
-            }
-            let done = self.round(read?, &plan.whole).await;
-            crash::point(Point::LetterPublished);
+            let letters = match self.bodies(&plan.letters).await {
+                Ok(letters) if !*stopped.borrow() => letters,
+                other => {
+                    // What came meanwhile waits for them in vain.
+                    self.workers.push_all(&mut settles(&plan.whole));
+                    other?;
+                    break;
+                }
+            };
+            // One that is on its way to the store is not there yet: it comes with the next
+            // round, and so does what is behind it.
+            patience = if letters.len() < plan.letters.len() { patience - 1 } else { MISSING };
+            let ids: Vec<Arc<str>> = letters.iter().map(|letter| Arc::from(&*letter.id)).collect();
+            let done = self.round(letters, &plan.whole).await;
             answer.redriven += done.len();
-            answer.failed += plan.letters.len() - done.len();
-            tried.extend(plan.letters.into_iter().map(|(_, entry)| entry.id));
+            answer.failed += ids.len() - done.len();
+            crash::point(Point::LetterPublished);
+            if ids.is_empty() {
+                tokio::time::sleep(ACKNOWLEDGED).await;
+            }
+            tried.extend(ids);
             if self.transactional {
                 self.gone(&done);
             } else {
@@ -129,11 +170,21 @@ impl Redriver {
         Ok(answer)
     }
 
-    /// The letters of these entries, in order.
+    /// The letters of these entries, in order; of a key none behind one that is missing.
     async fn bodies(&self, entries: &[(u64, Entry)]) -> Result<Vec<Letter>> {
         let wanted: HashSet<String> = entries.iter().map(|(_, entry)| entry.id.to_string()).collect();
-        let mut letters = self.store.read(true, move |id| wanted.contains(id), Ok).await?;
-        letters.sort_by_key(|letter| letter.order);
+        let found = self.store.read(true, move |id| wanted.contains(id), Ok).await?;
+        let mut found: HashMap<String, Letter> = found.into_iter().map(|letter| (letter.id.clone(), letter)).collect();
+        let (mut letters, mut cut) = (Vec::new(), HashSet::new());
+        for (_, entry) in entries {
+            let place = (entry.lane, entry.key.clone());
+            // The newest of it first.
+            match self.letters.fresh(&entry.id).or_else(|| found.remove(&*entry.id)) {
+                Some(letter) if !entry.holds || !cut.contains(&place) => letters.push(letter),
+                Some(_) => {}
+                None => drop(cut.insert(place)),
+            }
+        }
         Ok(letters)
     }
 
@@ -155,7 +206,8 @@ impl Redriver {
                 }
             }
         }
-        tasks.extend(whole.iter().map(|(lane, key)| (*lane, Task::Settle(key.clone()))));
+        tasks.extend(settles(whole));
+        self.mark();
         self.workers.push_all(&mut tasks);
         let outcomes = round.all(ids.len()).await;
         outcomes.into_iter().filter(|(_, done)| *done).map(|(at, _)| Arc::clone(&ids[at])).collect()
@@ -172,6 +224,7 @@ impl Redriver {
             ticket.expect(1);
             records.push((Arc::clone(id), ticket));
         }
+        self.mark();
         // The sink may have to wait for room in its queue.
         let written = tokio::task::spawn_blocking(move || {
             for (id, ticket) in records {
@@ -186,8 +239,17 @@ impl Redriver {
         gone.len()
     }
 
+    /// Nothing that was admitted can be committed before it is dealt with.
+    fn mark(&self) {
+        self.since.store(self.ledger.commits().map_or(0, |commits| *commits.borrow()), Ordering::Release);
+    }
+
     fn gone(&self, ids: &[Arc<str>]) {
         ids.iter().for_each(|id| self.letters.gone(id));
-        self.workers.make_room();
     }
+}
+
+/// That the letters of these keys have all been given.
+fn settles(whole: &[(usize, SourceKey)]) -> Vec<(usize, Task)> {
+    whole.iter().map(|(lane, key)| (*lane, Task::Settle(key.clone()))).collect()
 }

@@ -5,7 +5,7 @@ use super::epochs::{Ending, Epochs};
 use super::redrive::{Redriver, Redriving};
 use super::{Pipeline, allowed_topics};
 use crate::checkpoint::{Gate, Ledger};
-use crate::config::{Config, Delivery, Flow, Sink as SinkConfig};
+use crate::config::{Config, Delivery, Flow, Sink as SinkConfig, Source};
 use crate::dead_letters::Letters;
 use crate::error::{Error, Kind, Result};
 use crate::lane::{Isolation, Workers};
@@ -16,6 +16,7 @@ use crate::state::{Records, Skips};
 use crate::swap::Owned;
 use futures_util::future::FusedFuture;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
 
 /// The group of lanes that a relay owns: all of them. Part of names that outlive it, so
@@ -27,7 +28,6 @@ pub(super) struct Session {
     pub(super) ledger: Arc<Ledger>,
     sink: Arc<dyn Sink>,
     pub(super) workers: Arc<Workers>,
-    letters: Option<Arc<Letters>>,
     redriving: Option<Redriving>,
     /// Under exactly-once.
     pub(super) epochs: Option<Epochs>,
@@ -48,36 +48,47 @@ impl Pipeline<'_> {
             .as_ref()
             .map(|_| Gate::new(transactions.max_events as usize, usize::try_from(transactions.max_bytes.as_u64()).unwrap_or(usize::MAX)));
         let ledger = Ledger::with_gate(in_flight_events as usize, bytes, gate);
-        let patterns = allowed_topics(&self.config.sink, &self.template);
+        let mut patterns = allowed_topics(&self.config.sink, &self.template);
+        patterns.extend(self.config.dead_letter_topic());
         let (config, runtime) = (self.config.clone(), tokio::runtime::Handle::current());
-        let opened = tokio::task::spawn_blocking(move || open_sink(&config, in_flight_events, &patterns, runtime, transactional)).await;
+        let singly = self.suspects.singly();
+        let opening = move || open_sink(&config, in_flight_events, &patterns, runtime, transactional, singly);
+        let opened = tokio::task::spawn_blocking(opening).await;
         let (sink, kafka) = opened.map_err(|e| Error::new(Kind::Internal, "opening the sink failed").cause(e))??;
         let sink = (self.wrap)(sink);
-        let epochs = kafka.map(|kafka| Epochs {
-            ledger: Arc::clone(&ledger),
-            kafka,
-            config: transactions.clone(),
-            topic: self.config.state_topic(),
-        });
         let records = match &self.store {
-            Some(store) if epochs.is_some() => store.load().await?,
+            Some(store) if kafka.is_some() => store.load().await?,
             _ => Records::new(),
         };
         let letters = match (&self.config.dead_letters, &self.letters) {
             // Before the source starts, and after the relay before was fenced: which keys
             // are held is known with the first event.
-            (Some(config), Some(store)) => Some(Arc::new(Letters::load(config, store).await?)),
+            (Some(config), Some(store)) => Some(Arc::new(Letters::load(config, store, &ledger).await?)),
             _ => None,
         };
+        let passing = match &self.config.source {
+            Source::Cdc(source) => source.status_interval,
+            _ => transactions.linger,
+        };
+        let epochs = kafka.map(|kafka| Epochs {
+            ledger: Arc::clone(&ledger),
+            kafka,
+            config: transactions.clone(),
+            topic: self.config.state_topic(),
+            letters: letters.clone(),
+            passing,
+        });
         let owned = self.control.recall().await?;
         let on_refused = self.config.on_failure(self.config.sink.on_refused());
         let isolation = Isolation {
             letters: letters.clone(),
             on_refused,
             transactional: epochs.is_some(),
+            suspects: Arc::clone(&self.suspects),
             skips: Some(Arc::new(Skips::of(self.config))),
         };
         let workers = Arc::new(Workers::start(&self.config.flow, self.control.board(), &sink, &isolation)?);
+        // Last, for what it begins has to be finished.
         let redriving = letters.clone().zip(self.letters.clone()).map(|(letters, store)| {
             Redriving::start(Redriver {
                 desk: Arc::clone(&self.desk),
@@ -87,10 +98,11 @@ impl Pipeline<'_> {
                 workers: Arc::clone(&workers),
                 sink: Arc::clone(&sink),
                 transactional: epochs.is_some(),
+                since: AtomicU64::new(0),
                 budget: self.config.dead_letters.as_ref().map_or(0, |c| usize::try_from(c.redrive_bytes.as_u64()).unwrap_or(usize::MAX)),
             })
         });
-        Ok(Session { ledger, sink, workers, letters, redriving, epochs, records, owned })
+        Ok(Session { ledger, sink, workers, redriving, epochs, records, owned })
     }
 }
 
@@ -107,27 +119,28 @@ impl Session {
         if self.epochs.is_none() {
             return Ok(());
         }
-        let well = ended.is_ok() && drained.is_ok() && !self.ledger.has_failed();
+        let well = ended.is_ok()
+            && drained.is_ok()
+            && !self.ledger.has_failed()
+            && self.ledger.progress().abandoned == 0
+            && !self.ledger.is_torn();
         end.send_replace(if well { Ending::Commit } else { Ending::Abandon });
         // Where it ended already, with an error, that is in `ended` or `drained`.
         if committing.is_terminated() { Ok(()) } else { (&mut committing).await }
     }
 
-    /// Nothing waits for room among the dead letters any more, and no redrive begins.
+    /// No redrive begins any more.
     pub(super) fn wind_down(&self) {
         self.redriving.iter().for_each(Redriving::stop);
-        if let Some(letters) = &self.letters {
-            letters.close();
-            self.workers.make_room();
-        }
     }
 
     /// Ends workers and sink and returns the session's failure, if it has one.
-    pub(super) async fn finish(self, reporter: &Reporter) -> Result<()> {
+    pub(super) async fn finish(self, reporter: &Reporter, well: bool) -> Result<()> {
         let Session { ledger, sink, workers, redriving, epochs, owned, .. } = self;
         drop(owned);
         match redriving {
-            Some(redriving) if ledger.has_failed() => redriving.abort().await,
+            // Nothing may be sent behind a lock that is lost.
+            Some(redriving) if !well || ledger.has_failed() => redriving.abort().await,
             Some(redriving) => redriving.finish().await,
             None => {}
         }
@@ -137,9 +150,10 @@ impl Session {
             sink.close();
             workers.discard();
             drop(workers);
-            sink.purge();
-            // What is committed is; nobody is to see anything of what is not.
+            // What is committed is; nobody is to see anything of what is not. What is under
+            // way to the broker has to arrive before, or it would come behind the end.
             epochs.iter().for_each(|epochs| epochs.kafka.abort());
+            sink.purge();
         });
         ended.await.map_err(|e| Error::new(Kind::Internal, "closing the session failed").cause(e))?;
         reporter.ended(ledger.progress());
@@ -156,12 +170,13 @@ fn open_sink(
     patterns: &[String],
     runtime: tokio::runtime::Handle,
     transactional: Option<Transactional>,
+    singly: bool,
 ) -> Result<Opened> {
     let file = config.dead_letters.as_ref().and_then(|letters| letters.file.as_deref());
     let lines = |lines: Lines| if let Some(file) = file { lines.with_letters(file) } else { Ok(lines) };
     let sink: Arc<dyn Sink> = match &config.sink {
         SinkConfig::Kafka(kafka) => {
-            let kafka = Kafka::new(kafka, events, patterns, runtime, transactional.as_ref())?;
+            let kafka = Kafka::new(kafka, events, patterns, runtime, transactional.as_ref(), singly)?;
             let kafka = Arc::new(kafka.with_letters(config.dead_letter_topic()));
             return Ok((Arc::clone(&kafka) as _, transactional.map(|_| kafka)));
         }

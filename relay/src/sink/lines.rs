@@ -7,7 +7,7 @@ use crate::dead_letters::Line;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{Event, write_line};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,7 +28,8 @@ pub struct Lines {
     target: Target,
     buffer: Mutex<Buffer>,
     name: String,
-    letters: Option<(Mutex<File>, String)>,
+    /// No file any more after half a line.
+    letters: Option<(Mutex<Option<File>>, String)>,
 }
 
 impl Lines {
@@ -49,7 +50,13 @@ impl Lines {
     /// # Errors
     /// `Io` if it cannot be written.
     pub fn with_letters(mut self, path: &Path) -> Result<Self> {
-        self.letters = Some((Mutex::new(open(path)?), path.display().to_string()));
+        let mut file = open(path)?;
+        // Behind half a line, which a full disk or a death left, a letter would not be one.
+        if !ends_a_line(path) {
+            let ended = file.write_all(b"\n").and_then(|()| file.sync_data());
+            ended.or_kind(Kind::Io, "cannot write to the file of the dead letters").map_err(|e| e.at("file", path.display()))?;
+        }
+        self.letters = Some((Mutex::new(Some(file)), path.display().to_string()));
         Ok(self)
     }
 
@@ -67,6 +74,18 @@ impl Lines {
             }
         }
     }
+}
+
+/// Whether the last byte of a file ends a line; an empty one needs none.
+fn ends_a_line(path: &Path) -> bool {
+    let last = || -> std::io::Result<u8> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut byte = [0];
+        file.read_exact(&mut byte)?;
+        Ok(byte[0])
+    };
+    last().is_ok_and(|byte| byte == b'\n') || std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0)
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -95,7 +114,11 @@ impl Sink for Lines {
         let mut line = serde_json::to_vec(&Line { id: id.into(), letter }).or_kind(Kind::Internal, "cannot write a letter as JSON")?;
         line.push(b'\n');
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = file.write_all(&line).and_then(|()| file.sync_data());
+        let Some(open) = &mut *file else { return Err(Error::new(Kind::Interrupted, "the file of the dead letters is closed")) };
+        let written = open.write_all(&line).and_then(|()| open.sync_data());
+        if written.is_err() {
+            *file = None;
+        }
         written.or_kind(Kind::Io, "cannot write a dead letter").map_err(|e| e.at("file", name).remedy("free space, then start again"))?;
         ticket.acknowledge();
         Ok(())

@@ -122,8 +122,15 @@ pub(super) fn refusal(error: &KafkaError, topic: &str, partition: i32) -> Error 
             | Code::UnsupportedForMessageFormat
             | Code::UnsupportedCompressionType,
         ) => (Kind::MessageRefused, "the broker's rules for the topic exclude this record: its format, compression, timestamp or key"),
-        Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
-            (Kind::BrokerUnusable, "grant this user WRITE and DESCRIBE on the topic, and IDEMPOTENT_WRITE on old brokers")
+        Some(Code::TopicAuthorizationFailed) => (Kind::MessageRefused, "grant this user WRITE and DESCRIBE on the topic"),
+        Some(Code::ClusterAuthorizationFailed) => {
+            (Kind::BrokerUnusable, "grant this user WRITE and DESCRIBE on its topics, and IDEMPOTENT_WRITE on old brokers")
+        }
+        Some(Code::TransactionalIdAuthorizationFailed) => {
+            (Kind::BrokerUnusable, "grant this user WRITE and DESCRIBE on the transactional id, which is the pipeline's name and a number")
+        }
+        Some(Code::InvalidTransactionTimeout) => {
+            (Kind::BrokerUnusable, "lower transactions.timeout, or raise the broker's transaction.max.timeout.ms")
         }
         // Fatal errors of the idempotent producer end it; a new one starts
         // with what was not acknowledged.

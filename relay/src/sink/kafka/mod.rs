@@ -4,11 +4,13 @@
 mod compacted;
 mod context;
 mod options;
+mod suspects;
 mod topics;
 mod transaction;
 
 pub use compacted::Compacted;
 pub use options::client_config;
+pub use suspects::Suspects;
 pub use topics::{TopicInfo, Topics};
 pub use transaction::Transactional;
 
@@ -64,6 +66,7 @@ impl Kafka {
         patterns: &[String],
         runtime: tokio::runtime::Handle,
         transactional: Option<&Transactional>,
+        singly: bool,
     ) -> Result<Self> {
         let closing = Arc::new(AtomicBool::new(false));
         let topics = Topics::new(config, patterns, runtime, Arc::clone(&closing))?;
@@ -74,6 +77,10 @@ impl Kafka {
             .set("queue.buffering.max.messages", max_events.saturating_mul(10).clamp(1, 10_000_000).to_string());
         if !config.librdkafka.contains_key("batch.size") {
             client.set("batch.size", topics.batch_size().to_string());
+        }
+        if singly {
+            // One in flight: behind one that is refused nothing of its key may have been sent.
+            client.set("batch.num.messages", "1").set("max.in.flight.requests.per.connection", "1");
         }
         if let Some(Transactional { id, timeout }) = transactional {
             let millis = timeout.as_millis().to_string();

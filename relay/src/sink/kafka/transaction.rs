@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// For what somebody else does if it does not succeed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Between two tries of a request that may be tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// The transactions of one owner.
 #[derive(Clone, Debug)]
 pub struct Transactional {
@@ -75,6 +78,7 @@ impl Kafka {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
                     tracing::debug!(error = error.string(), "a transaction's request is tried again");
+                    std::thread::park_timeout(AGAIN);
                 }
                 Err(error) => return Err(self.failed(&error)),
             }

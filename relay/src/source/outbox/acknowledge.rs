@@ -70,8 +70,10 @@ impl Acknowledger {
         }
         let write = format!(
             "INSERT INTO {0} AS c (pipeline, table_name, floor, acknowledged) VALUES ($1, {1}, $2, $3::text::int8multirange) \
-             ON CONFLICT (pipeline) DO UPDATE SET table_name = excluded.table_name, floor = excluded.floor, \
-             acknowledged = excluded.acknowledged, updated_at = now()",
+             ON CONFLICT (pipeline) DO UPDATE SET table_name = excluded.table_name, updated_at = now(), \
+             floor = CASE WHEN c.table_name = excluded.table_name THEN greatest(c.floor, excluded.floor) ELSE excluded.floor END, \
+             acknowledged = CASE WHEN c.table_name = excluded.table_name THEN (c.acknowledged + excluded.acknowledged) \
+                 - int8multirange(int8range(NULL, greatest(c.floor, excluded.floor), '[]')) ELSE excluded.acknowledged END",
             ddl::CHECKPOINT,
             literal(&name)
         );

@@ -10,8 +10,8 @@ use serde_json::Value;
 /// Key of the first record; the others are numbered.
 const KEY: &str = "published";
 
-/// Rows of one record: 50 bytes each, and half of what a topic takes by default.
-const ROWS: usize = 10_000;
+/// Bytes of one record: half of what a topic takes by default.
+const BYTES: usize = 500_000;
 
 /// One record.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +35,21 @@ pub fn records(closed: &Closed) -> Result<Vec<(String, Value)>> {
         (i64::try_from(position.commit).unwrap_or(i64::MAX), id.to_string())
     };
     let rows: Vec<_> = closed.done.iter().map(row).collect();
+    let mut parts: Vec<Vec<(i64, String)>> = Vec::new();
+    let mut room = 0;
+    for row in rows {
+        // Number, quotes, brackets and commas beside it; a byte of an id may be escaped.
+        let size = row.1.len() * 2 + 30;
+        if size > room || parts.is_empty() {
+            parts.push(Vec::new());
+            room = BYTES;
+        }
+        room = room.saturating_sub(size);
+        parts.last_mut().into_iter().for_each(|part| part.push(row.clone()));
+    }
     // Also where there is none: what the one before recorded is deleted by now.
-    let parts: Vec<_> = if rows.is_empty() { vec![&[][..]] } else { rows.chunks(ROWS).collect() };
-    let of = parts.len();
+    let of = parts.len().max(1);
+    parts.resize(of, Vec::new());
     Ok(parts.into_iter().enumerate().map(|(n, rows)| (key(n), serde_json::json!({ "of": of, "rows": rows }))).collect())
 }
 
@@ -61,11 +73,11 @@ mod tests {
 
     #[test]
     fn many_rows_are_several_records() {
-        for count in [0, 1, ROWS, ROWS * 2 + 1] {
+        for count in [0, 1, 10_000, 20_001] {
             let row = |n: usize| (Position { commit: n as u64, index: 0 }, crate::event::Shared::from(format!("id-{n}")));
             let closed = Closed { done: (0..count).map(row).collect(), head: None };
             // A larger transaction came before.
-            let before = Closed { done: (0..ROWS * 4).map(row).collect(), head: None };
+            let before = Closed { done: (0..40_000).map(row).collect(), head: None };
             let mut found: Records = records(&before).expect("records").into_iter().collect();
             found.extend(records(&closed).expect("records"));
             let wanted: Vec<_> = (0..count).map(|n| (n as i64, format!("id-{n}"))).collect();

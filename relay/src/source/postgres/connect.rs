@@ -81,7 +81,7 @@ impl Target {
         // refuses it, which is how one is recognised. The server too must notice
         // a dead peer, or its session would keep the lock for hours.
         let options = format!(
-            "-c statement_timeout={} -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c idle_in_transaction_session_timeout=60000 \
+            "-c statement_timeout={} -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c idle_in_transaction_session_timeout=60000 -c synchronous_commit=on \
              -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000",
             statement_timeout.as_millis()
         );

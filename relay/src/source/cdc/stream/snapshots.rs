@@ -113,7 +113,11 @@ impl Reader {
             Ok(Own::Snapshot(table)) => {
                 let progress = ScanProgress { run: Lsn(place.position.commit).to_string(), ..ScanProgress::default() };
                 // Before the message can be confirmed, or a crash would forget it.
-                self.store.put(&record(&table), &progress).await?;
+                if self.transactional {
+                    self.chunks.push((place.position, record(&table), progress.clone()));
+                } else {
+                    self.store.put(&record(&table), &progress).await?;
+                }
                 self.begin_if_possible(&table, progress).await
             }
             Ok(Own::Watermark(token)) => match self.snapshots.release(&token) {
@@ -125,7 +129,9 @@ impl Reader {
         }
     }
 
+    /// Under exactly-once in one transaction, for its progress is remembered as a whole.
     async fn hand_over_chunk(&mut self, released: Released, place: Place, intake: &mut Intake<'_>) -> Result<()> {
+        self.ledger.keep_together(true);
         let Released { scan, rows } = released;
         let mut position = place.position;
         for (n, message) in rows.iter().enumerate() {
@@ -150,6 +156,7 @@ impl Reader {
             self.admit(event, intake).await?;
         }
         self.chunks.push((position, record(scan.name()), scan.progress().clone()));
+        self.ledger.keep_together(false);
         Ok(())
     }
 
