@@ -64,7 +64,8 @@ impl Epoch {
             self.refused = true;
             gate.full.notify_one();
         }
-        if (self.closed || full) && !self.together {
+        // What belongs together may still enter one that is closed, and nothing one that is sealed.
+        if self.sealed || ((self.closed || full) && !self.together) {
             return false;
         }
         self.events += 1;
@@ -182,7 +183,8 @@ impl Ledger {
         let mut state = self.state();
         state.epoch.released.extend(committed.done.into_iter().map(|(position, _)| position));
         state.epoch.head = committed.head;
-        state.epoch = Epoch { released: std::mem::take(&mut state.epoch.released), head: state.epoch.head, ..Epoch::default() };
+        let Epoch { released, head, together, .. } = std::mem::take(&mut state.epoch);
+        state.epoch = Epoch { released, head, together, ..Epoch::default() };
         drop(state);
         if let Some(gate) = &self.gate {
             gate.commits.send_modify(|commits| *commits += 1);
@@ -279,6 +281,25 @@ mod tests {
         ledger.open(closed);
         assert_eq!(ledger.take_done().1, Some(Head { position: at(7), event: false }));
         assert!(!ledger.has_passed());
+    }
+
+    #[tokio::test]
+    async fn what_belongs_together_is_of_one_epoch() {
+        let ledger = Ledger::with_gate(100, 1000, Some(Gate::new(2, 1000)));
+        ledger.keep_together(true);
+        assert!((1..=5).all(|n| publish(&ledger, n)), "more than it may hold");
+        ledger.close();
+        assert!(publish(&ledger, 6));
+        assert!(futures_util::FutureExt::now_or_never(ledger.seal()).is_none(), "it is torn");
+        ledger.keep_together(false);
+        let closed = ledger.seal().await;
+        assert_eq!(closed.done.len(), 6);
+        // The next begins while this one is committed.
+        ledger.keep_together(true);
+        assert!(!publish(&ledger, 7), "nothing enters what is sealed");
+        ledger.open(closed);
+        assert!((7..=12).all(|n| publish(&ledger, n)));
+        assert!(ledger.is_torn());
     }
 
     #[tokio::test]

@@ -20,6 +20,8 @@ const ERROR_LOG_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Deliveries {
     /// Whether messages are given up because we say so.
     closing: Arc<AtomicBool>,
+    /// Whether the broker refused a message for good.
+    refused: AtomicBool,
     producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
     /// Whether a thread waits for room; waking one is a system call.
     waiting: AtomicBool,
@@ -32,6 +34,7 @@ impl Deliveries {
     pub(super) fn new(closing: Arc<AtomicBool>) -> Self {
         Self {
             closing,
+            refused: AtomicBool::new(false),
             producer: OnceLock::new(),
             waiting: AtomicBool::new(false),
             reported: Mutex::default(),
@@ -51,6 +54,11 @@ impl Deliveries {
     pub(super) fn cause(&self) -> Option<KafkaError> {
         let (code, _) = self.producer.get()?.upgrade()?.client().fatal_error()?;
         Some(KafkaError::MessageProduction(code))
+    }
+
+    /// Whether the broker refused a message for good.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
     }
 
     /// Waits for a delivery report, at most `timeout`.
@@ -94,6 +102,9 @@ impl ProducerContext for Deliveries {
                 let ended = matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight | Code::Fatal));
                 let cause = ended.then(|| self.cause()).flatten();
                 let error = refusal(cause.as_ref().unwrap_or(error), message.topic(), message.partition());
+                if error.kind() == Kind::MessageRefused {
+                    self.refused.store(true, Ordering::Release);
+                }
                 ticket.fail(error.at("position", ticket.position()));
             }
         }

@@ -50,6 +50,8 @@ pub struct Kafka {
     poller: Option<JoinHandle<()>>,
     /// Topic of the dead letters.
     letters: Option<String>,
+    /// Whether one message is sent at a time.
+    singly: bool,
     trace_headers: bool,
     compressed: bool,
     queue_bytes: usize,
@@ -79,8 +81,7 @@ impl Kafka {
             client.set("batch.size", topics.batch_size().to_string());
         }
         if singly {
-            // One in flight: behind one that is refused nothing of its key may have been sent.
-            client.set("batch.num.messages", "1").set("max.in.flight.requests.per.connection", "1");
+            client.set("batch.num.messages", "1").set("linger.ms", "0");
         }
         if let Some(Transactional { id, timeout }) = transactional {
             let millis = timeout.as_millis().to_string();
@@ -113,6 +114,7 @@ impl Kafka {
             closing,
             poller: Some(poller),
             letters: None,
+            singly,
             trace_headers: config.trace_headers,
             compressed,
             queue_bytes,
@@ -138,6 +140,7 @@ impl Kafka {
                 return Err(closing());
             }
             match self.producer.send(record) {
+                Ok(()) if self.singly => return self.wait_alone(),
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
@@ -149,6 +152,14 @@ impl Kafka {
                 }
             }
         }
+    }
+
+    /// Waits for what was sent, so that nothing is sent behind what is refused.
+    fn wait_alone(&self) -> Result<()> {
+        while self.producer.in_flight_count() > 0 && !self.closing.load(Ordering::Acquire) {
+            self.producer.context().wait(FULL_RETRY);
+        }
+        if self.producer.context().has_refused() { Err(closing()) } else { Ok(()) }
     }
 
     fn headers(&self, message: &Event, made_by: &str) -> OwnedHeaders {
