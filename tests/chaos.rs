@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long faults go on in each mode.
-const SECONDS: u64 = 25;
+const SECONDS: u64 = 20;
 
 /// Everything that is made to fail, and what it is made to fail at.
 struct Stage {

@@ -75,10 +75,23 @@ pub fn limit_topic(name: &str, option: &str, value: &str) {
 /// See the module.
 pub struct Consumer {
     consumer: BaseConsumer,
+    brokers: String,
     pub received: Vec<Received>,
     /// Partitions of which everything was read; of one topic only, for their numbers are
     /// all that is told.
     ended: Option<HashSet<i32>>,
+}
+
+fn connect(brokers: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "test")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "50")
+        .create()
+        .expect("a consumer")
 }
 
 impl Consumer {
@@ -89,15 +102,7 @@ impl Consumer {
 
     /// Of topics on a broker.
     pub fn on(brokers: &str, topics: &[&str]) -> Self {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("group.id", "test")
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
-            .set("enable.partition.eof", "true")
-            .set("fetch.wait.max.ms", "50")
-            .create()
-            .expect("a consumer");
+        let consumer = connect(brokers);
         let mut list = TopicPartitionList::new();
         for topic in topics {
             let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(30)).expect("metadata");
@@ -106,7 +111,7 @@ impl Consumer {
             }
         }
         consumer.assign(&list).expect("assigned");
-        Self { consumer, received: Vec::new(), ended: (topics.len() == 1).then(HashSet::new) }
+        Self { consumer, brokers: brokers.to_owned(), received: Vec::new(), ended: (topics.len() == 1).then(HashSet::new) }
     }
 
     /// Reads on until the condition holds.
@@ -142,6 +147,7 @@ impl Consumer {
                 (e.topic().to_owned(), e.partition(), low, high)
             })
             .collect();
+        self.read_on();
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let read = |(topic, partition, low, high): &(String, i32, i64, i64)| {
@@ -155,6 +161,22 @@ impl Consumer {
             assert!(Instant::now() < deadline, "after a minute and {} messages still not the end of the topics", self.received.len());
             self.poll();
         }
+    }
+
+    /// Goes on behind what was read, so that the end is told again: what was told of it
+    /// before is not true any more.
+    fn read_on(&mut self) {
+        let Some(ended) = &mut self.ended else { return };
+        ended.clear();
+        let mut list = TopicPartitionList::new();
+        for element in self.consumer.assignment().expect("an assignment").elements() {
+            let of = |r: &&Received| r.topic == element.topic() && r.partition == element.partition();
+            let next = self.received.iter().rev().find(of).map_or(Offset::Beginning, |last| Offset::Offset(last.offset + 1));
+            list.add_partition_offset(element.topic(), element.partition(), next).expect("a partition");
+        }
+        // To assign the same partitions once more, librdkafka may take amiss.
+        self.consumer = connect(&self.brokers);
+        self.consumer.assign(&list).expect("assigned");
     }
 
     fn poll(&mut self) {

@@ -40,6 +40,11 @@ pub fn seed(test: &str) -> u64 {
     seed
 }
 
+/// How often something is killed; `RELAY_KILLS` says another number.
+pub fn kills(usually: usize) -> usize {
+    std::env::var("RELAY_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usually)
+}
+
 /// Waits for a condition; says what was awaited when it does not come true.
 pub fn eventually(what: &str, within: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + within;
