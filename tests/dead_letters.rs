@@ -291,36 +291,6 @@ fn what_fails_again_stays_in_its_place() {
     relay.stop().expect(0, &[]);
 }
 
-/// GIVEN a sink that is a file, WHEN events fail, THEN the letters are in a file, and
-/// held keys are known to the next relay.
-#[test]
-fn letters_lie_in_a_file_beside_a_file() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = |name: &str| directory.path().join(name);
-    let line = |n: u64, kind: &str, key: &str| {
-        format!("{{\"id\":\"{n}\",\"entity\":\"o\",\"event_type\":\"{kind}\",\"key\":\"{key}\",\"topic\":\"t\"}}\n")
-    };
-    std::fs::write(path("in.jsonl"), [line(1, "pass", "a"), line(2, "poison", "a"), line(3, "pass", "a"), line(4, "pass", "b")].concat())
-        .expect("writes");
-    let toml = format!(
-        "[source]\nkind = \"file\"\npath = \"in.jsonl\"\n[sink]\nkind = \"file\"\npath = \"out.jsonl\"\n[dead_letters]\nfile = \"letters.jsonl\"\n\
-         [[transform]]\npath = \"{}\"\n",
-        component(STRICT).display()
-    );
-    std::fs::write(path("relay.toml"), toml).expect("writes");
-    let config = path("relay.toml");
-    let config = config.to_str().expect("a path");
-    Relay::run(&["run", "-c", config]).expect(0, &[]);
-    let out = std::fs::read_to_string(path("out.jsonl")).expect("reads");
-    assert_eq!(out.lines().count(), 2, "{out}");
-    let told = Relay::run(&["dead-letters", "list", "-c", config]).expect(0, &["2 letters"]).stdout;
-    assert!(told.contains("key=a dead attempts=1") && told.contains("key=a parked"), "{told}");
-    // The same lines once more: 1 is of a key that is held, 2 and 3 are there already.
-    Relay::run(&["run", "-c", config]).expect(0, &["there are dead letters"]);
-    let told = Relay::run(&["dead-letters", "list", "--state", "dead", "-c", config]).expect(0, &[]).stdout;
-    assert_eq!(told.lines().count(), 1, "{told}");
-}
-
 /// GIVEN a place for two letters, WHEN there are two, THEN the source is paused and
 /// nothing is lost; WHEN there is room again, THEN it goes on. In both ways of delivery.
 #[test]
@@ -351,33 +321,6 @@ fn a_full_store_pauses_the_source() {
         consumer.until("all", PATIENCE, |received| received.len() == 3);
         assert_eq!((published(&consumer.received, 1), published(&consumer.received, 2)), (vec![2, 3], vec![1]));
     }
-}
-
-/// GIVEN a file of letters that ends in half a line, WHEN the next letter is written, THEN
-/// it is one; and letters of different files that share names are two.
-#[test]
-fn half_a_line_costs_no_letter() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = |name: &str| directory.path().join(name);
-    let toml = format!(
-        "[source]\nkind = \"file\"\npath = \"in.jsonl\"\n[sink]\nkind = \"file\"\npath = \"out.jsonl\"\n[dead_letters]\nfile = \"letters.jsonl\"\n\
-         [[transform]]\npath = \"{}\"\n",
-        component(STRICT).display()
-    );
-    std::fs::write(path("relay.toml"), toml).expect("writes");
-    let config = path("relay.toml");
-    let config = config.to_str().expect("a path");
-    // Half a character, too.
-    std::fs::write(path("letters.jsonl"), b"{\"id\":\"a\xc3").expect("writes");
-    for payload in ["one", "two"] {
-        let line = format!("{{\"entity\":\"o\",\"event_type\":\"poison\",\"key\":\"k\",\"topic\":\"t\",\"payload_text\":\"{payload}\"}}\n");
-        std::fs::write(path("in.jsonl"), line).expect("writes");
-        Relay::run(&["run", "-c", config]).expect(0, &[]);
-    }
-    let told = Relay::run(&["dead-letters", "show", "--key", "k", "-c", config]).expect(0, &[]).stdout;
-    assert_eq!(told.lines().count(), 2, "{told}");
-    assert!(told.contains("one") && told.contains("two"), "{told}");
-    Relay::run(&["dead-letters", "show", "nobody", "-c", config]).expect(3, &["no such letter"]);
 }
 
 /// GIVEN configurations that contradict themselves, WHEN they are checked, THEN the field

@@ -1,8 +1,8 @@
 //! `relay skip`.
 
 use crate::config::Config;
-use crate::dead_letters::now;
 use crate::error::Result;
+use crate::event::now;
 use crate::state::{Skip as Asked, Skips};
 use clap::Args;
 use std::path::PathBuf;

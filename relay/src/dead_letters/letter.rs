@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Digits of a digest in a name.
 const DIGEST: usize = 8;
@@ -65,6 +64,13 @@ pub struct Reason {
 }
 
 impl Reason {
+    /// The transform in which it failed; where the sink refused a message, the first of
+    /// the chain that made it.
+    #[must_use]
+    pub fn transform(&self) -> &str {
+        self.at.get("transform").and_then(|chain| chain.split('@').next()).unwrap_or_default()
+    }
+
     /// Of this failure.
     #[must_use]
     pub fn of(error: &Error) -> Self {
@@ -121,12 +127,6 @@ pub fn name(event: &Event) -> String {
     format!("{}@{}-{}", event.id, event.position, &digest[..DIGEST])
 }
 
-/// Now.
-#[must_use]
-pub fn now() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
-}
-
 /// An event in the form of files.
 ///
 /// # Errors
@@ -152,7 +152,6 @@ impl Letter {
     /// # Errors
     /// As [`Letter::event`].
     pub fn entry(&self) -> Result<Entry> {
-        let at = |name: &str| self.error.as_ref().and_then(|error| error.at.get(name)).map_or("", String::as_str);
         Ok(Entry {
             id: Arc::from(&*self.id),
             lane: self.lane,
@@ -161,8 +160,7 @@ impl Letter {
             holds: self.holds,
             bytes: self.event.get().len(),
             code: Arc::from(self.error.as_ref().map_or("", |error| &*error.code)),
-            // Where it was the sink that refused, all of the chain stands there.
-            transform: Arc::from(at("transform").split('@').next().unwrap_or_default()),
+            transform: Arc::from(self.error.as_ref().map_or("", Reason::transform)),
         })
     }
 }

@@ -13,14 +13,14 @@ mod store;
 
 pub use desk::{Answer, Desk, Request, Wish};
 pub use index::{Entry, Index, Plan, Turn};
-pub use letter::{Filter, Letter, Reason, SourceKey, State, name, now, written};
+pub use letter::{Filter, Letter, Reason, SourceKey, State, name, written};
 pub use store::{Line, Store};
 
 use crate::checkpoint::{Ledger, Ticket, Watcher};
 use crate::config::{DeadLetters, LANES};
 use crate::crash::{self, Point};
-use crate::error::{Error, Kind, Result};
-use crate::event::Event;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::event::{Event, now};
 use crate::metrics::{LETTERS, LETTERS_WRITTEN, PARKED_KEYS};
 use crate::sink::Sink;
 use std::collections::HashMap;
@@ -125,7 +125,6 @@ impl Letters {
     pub fn write(&self, sink: &dyn Sink, lane: usize, event: &Event, ticket: &Arc<Ticket>, cause: &Cause<'_>) -> Result<()> {
         let id = name(event);
         let reason = cause.error.map(Reason::of);
-        let at = |name: &str| reason.as_ref().and_then(|reason| reason.at.get(name)).map_or("", String::as_str);
         let entry = Entry {
             id: Arc::from(&*id),
             lane,
@@ -134,7 +133,7 @@ impl Letters {
             holds: cause.holds,
             bytes: event.size(),
             code: Arc::from(reason.as_ref().map_or("", |reason| &*reason.code)),
-            transform: Arc::from(at("transform").split('@').next().unwrap_or_default()),
+            transform: Arc::from(reason.as_ref().map_or("", Reason::transform)),
         };
         let mut index = self.index();
         if reason.is_none() && index.knows(&id) {
@@ -161,8 +160,7 @@ impl Letters {
             last: now,
             event: written(event)?,
         };
-        let bytes =
-            serde_json::to_vec(&letter).map_err(|cause| Error::new(Kind::Internal, "cannot write a letter as JSON").cause(cause))?;
+        let bytes = serde_json::to_vec(&letter).or_kind(Kind::Internal, "cannot write a letter as JSON")?;
         ticket.expect(1);
         sink.keep(&letter.id, Some(&bytes), ticket)?;
         if self.ledger.is_gated() {

@@ -17,6 +17,12 @@ pub type Shared = Arc<str>;
 /// Microseconds between the Unix epoch and that of Postgres, 2000-01-01.
 pub const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
+/// Now, for people and for records of what happened: RFC 3339, to the millisecond.
+#[must_use]
+pub fn now() -> String {
+    humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string()
+}
+
 /// An event's place in its source; grows for any one key whose writers
 /// serialise. Outbox: `(seq, 0)`; file: `(line, 0)`; CDC: `(commit LSN, index)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

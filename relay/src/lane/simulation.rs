@@ -5,114 +5,27 @@
 //!
 //! `RELAY_SEED=n cargo test -p relay simulation` replays one.
 
+mod broker;
+
 use super::work::{Bench, Isolation};
 use super::worker::Task;
-use crate::checkpoint::{Gate, Ledger, Ticket};
+use crate::checkpoint::{Gate, Ledger};
 use crate::config::{DeadLetters, Flow, OnFailure};
 use crate::dead_letters::{Errand, Letter, Letters, Plan as RedrivePlan, Round};
-use crate::error::{Error, Kind, Result};
-use crate::event::Event;
 use crate::event::fixture::event;
 use crate::generation::{Board, Generation, Recent};
-use crate::sink::Sink;
+use crate::sink::Sink as _;
 use crate::transform::Chain;
+use broker::{Broker, Simulated};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 const SEEDS: u64 = 3000;
 const STEPS: usize = 120;
 const KEYS: u64 = 4;
-
-enum Record {
-    /// Key and version.
-    Message(u64, u64),
-    Letter(String, Option<Vec<u8>>),
-}
-
-#[derive(Default)]
-struct Broker {
-    transactional: bool,
-    /// Handed over.
-    pending: VecDeque<(Record, Arc<Ticket>)>,
-    /// Acknowledged, in a transaction that is not committed.
-    uncommitted: Vec<Record>,
-    visible: Vec<(u64, u64)>,
-    letters: BTreeMap<String, Vec<u8>>,
-    poison: HashSet<u64>,
-}
-
-impl Broker {
-    fn apply(&mut self, record: Record) {
-        match record {
-            Record::Message(key, version) => self.visible.push((key, version)),
-            Record::Letter(id, Some(letter)) => drop(self.letters.insert(id, letter)),
-            Record::Letter(id, None) => drop(self.letters.remove(&id)),
-        }
-    }
-
-    /// Acknowledges so many; their tickets, to be dropped without the lock.
-    fn acknowledge(&mut self, count: usize) -> Vec<Arc<Ticket>> {
-        let mut tickets = Vec::new();
-        for _ in 0..count {
-            let Some((record, ticket)) = self.pending.pop_front() else { break };
-            ticket.acknowledge();
-            tickets.push(ticket);
-            if self.transactional { self.uncommitted.push(record) } else { self.apply(record) }
-        }
-        tickets
-    }
-
-    fn commit(&mut self) {
-        for record in std::mem::take(&mut self.uncommitted) {
-            self.apply(record);
-        }
-    }
-}
-
-#[derive(Default)]
-struct Simulated(Mutex<Broker>);
-
-impl Simulated {
-    fn broker(&self) -> MutexGuard<'_, Broker> {
-        self.0.lock().expect("nobody panicked")
-    }
-}
-
-fn parts(event: &Event) -> (u64, u64) {
-    let text = std::str::from_utf8(event.payload.as_deref().expect("a payload")).expect("text");
-    let (key, version) = text.split_once('/').expect("two numbers");
-    (key.parse().expect("a key"), version.parse().expect("a version"))
-}
-
-impl Sink for Simulated {
-    fn publish(&self, message: &Event, _: &str, ticket: &Arc<Ticket>) -> Result<()> {
-        self.check(message)?;
-        let (key, version) = parts(message);
-        self.broker().pending.push_back((Record::Message(key, version), Arc::clone(ticket)));
-        Ok(())
-    }
-
-    fn check(&self, message: &Event) -> Result<()> {
-        let refused = self.broker().poison.contains(&message.position.commit);
-        if refused { Err(Error::new(Kind::MessageRefused, "poison")) } else { Ok(()) }
-    }
-
-    fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> Result<()> {
-        self.broker().pending.push_back((Record::Letter(id.to_owned(), letter.map(<[u8]>::to_vec)), Arc::clone(ticket)));
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn close(&self) {}
-
-    fn purge(&self) {}
-}
 
 /// What dies.
 struct Life {

@@ -1,7 +1,7 @@
 //! A change from the request to the switch.
 
 use super::gates::{Gates, Novelty, Proposal};
-use super::history::{Entry, Finding, Gate, Outcome, Passage, Way, now};
+use super::history::{Entry, Finding, Gate, Outcome, Passage, Way};
 use super::record::{self, StageRecord, Winner, winner};
 use super::request::{Choices, Denied, Module, Report, Request};
 use super::shadow::Demand;
@@ -10,6 +10,7 @@ use super::{Configured, Control, retire, show, stage_records};
 use crate::config::{Config, LANES};
 use crate::crash::{self, Point};
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::event::now;
 use crate::generation::{Generation, Plan, Probation};
 use crate::metrics::SWAPS;
 use crate::modules::{Library, local};

@@ -195,9 +195,3 @@ impl History {
         self.0.iter()
     }
 }
-
-/// Now, as entries write it.
-#[must_use]
-pub fn now() -> String {
-    humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string()
-}

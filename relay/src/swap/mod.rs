@@ -26,12 +26,12 @@ pub use workshop::Workshop;
 
 use crate::config::{Config, Flow, Modules, Swap};
 use crate::error::{Error, Kind, Result};
+use crate::event::now;
 use crate::generation::{Board, Generation, Totals};
 use crate::metrics::GENERATION;
 use crate::modules::Library;
 use crate::state::Store;
 use crate::transform::{Chain, StageSpec};
-use history::now;
 use record::{PreviousRecord, Record, StageRecord};
 use serde::Serialize;
 use std::collections::HashSet;

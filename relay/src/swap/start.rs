@@ -1,10 +1,11 @@
 //! The first generation, and what an earlier relay left active.
 
-use super::history::{Entry, Outcome, Way, now};
+use super::history::{Entry, Outcome, Way};
 use super::record::{self, PreviousRecord, Record, Winner, winner};
 use super::{Configured, Control, History, State, Workshop, named, show, stage_records};
 use crate::config::Config;
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::event::now;
 use crate::generation::{Board, Generation, Plan, Probation, Recent};
 use crate::modules::{Library, is_remote, local};
 use crate::state::Store;

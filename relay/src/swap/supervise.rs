@@ -1,11 +1,12 @@
 //! After the switch: the canary's steps, the probation, and the way back.
 
 use super::change::NOT_OURS;
-use super::history::{Entry, Outcome, Way, now};
+use super::history::{Entry, Outcome, Way};
 use super::{Control, LINGER, named, retire, show};
 use crate::config::LANES;
 use crate::crash::{self, Point};
 use crate::error::{Error, Kind, Result};
+use crate::event::now;
 use crate::generation::{Generation, Plan, Probation};
 use crate::metrics::SWAPS;
 use std::sync::Arc;
