@@ -66,8 +66,13 @@ impl Letters {
 
     /// A component that passes everything.
     pub fn mended(&self) -> PathBuf {
-        let path = self.directory.path().join("mended.wasm");
-        std::fs::write(&path, chameleon("pass")).expect("writes");
+        self.with_component("pass")
+    }
+
+    /// The chameleon in a mode, as a file.
+    pub fn with_component(&self, mode: &str) -> PathBuf {
+        let path = self.directory.path().join(mode).with_extension("wasm");
+        std::fs::write(&path, chameleon(mode)).expect("writes");
         path
     }
 
@@ -340,9 +345,16 @@ fn contradictions_are_refused() {
         (format!("{file}[dead_letters]\n"), "dead_letters.file"),
         (format!("{kafka}[dead_letters]\nmax_events = 0\n"), "dead_letters.max_events"),
         (format!("{kafka}[[transform]]\npath = \"x.wasm\"\non_poison = \"retry\"\n"), "on_poison"),
+        (format!("{kafka}[dead_letters]\ntable = \"letters\"\n"), "dead_letters.table"),
+        (format!("{kafka}[dead_letters]\nattempts = 0\n"), "dead_letters.attempts"),
     ] {
         std::fs::write(&path, format!("{head}{rest}")).expect("writes");
         Relay::run(&["check", "--offline", "-c", path.to_str().expect("a path")]).expect(3, &[field]);
+    }
+    let outbox = format!("delivery = \"exactly-once\"\n[source]\nkind = \"outbox\"\nurl = \"postgres://u@h/d\"\n{kafka}");
+    for (rest, said) in [("", "in the transaction that publishes"), ("topic = \"x\"\n", "in one place")] {
+        std::fs::write(&path, format!("{outbox}[dead_letters]\ntable = \"letters\"\n{rest}")).expect("writes");
+        Relay::run(&["check", "--offline", "-c", path.to_str().expect("a path")]).expect(3, &["dead_letters.table", said]);
     }
     std::fs::write(&path, format!("{head}{file}")).expect("writes");
     Relay::run(&["dead-letters", "list", "-c", path.to_str().expect("a path")]).expect(3, &["add [dead_letters]"]);

@@ -287,3 +287,20 @@ fn another_table_is_noticed() {
         Relay::run(&["check", "--offline", "-c", path.to_str().expect("a path")]).expect(3, &[wanted, "field=delivery"]);
     }
 }
+
+/// GIVEN transforms that take longer for a transaction than the broker allows it, WHEN that
+/// is given up, THEN the next ones take fewer events, and everything comes once.
+#[test]
+fn slow_transforms_make_small_transactions() {
+    let it = Letters::new("", "");
+    let slow = it.with_component("slow");
+    it.configure(&slow, "", "");
+    it.once();
+    // As many events as there are, and no time for them.
+    let toml = std::fs::read_to_string(it.config()).expect("reads");
+    std::fs::write(it.config(), toml.replace("max_events = 10\n", "max_events = 10000\ntimeout = \"1s\"\n")).expect("writes");
+    let all: Vec<_> = (1..=120).map(|version| (1, version, "pass")).collect();
+    it.insert(&all);
+    it.drain().expect(0, &["was not done in time", "the next ones take"]);
+    demand(&it.received(), &BTreeMap::from([(1, 120)]), Repeats::Never);
+}

@@ -24,6 +24,8 @@ mod crash;
 mod database;
 mod dead_letters;
 mod dead_letters_file;
+mod dead_letters_table;
+mod deadly;
 mod documents;
 mod exactly_once;
 mod exactly_once_log;

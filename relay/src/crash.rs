@@ -2,6 +2,7 @@
 //! step before it. `RELAY_CRASH_AT=swap-kept` dies there, `swap-kept*3` the third
 //! time; in a release build there is nothing of it.
 
+use crate::event::Event;
 use clap::ValueEnum;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,6 +54,16 @@ static ARMED: LazyLock<Option<(Point, AtomicU32)>> = LazyLock::new(|| {
     Some((Point::from_str(name, false).ok()?, AtomicU32::new(times.parse().ok()?)))
 });
 
+/// The id of an event that kills, as a defect of the runtime would: `RELAY_CRASH_ON`.
+static DEADLY: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("RELAY_CRASH_ON").ok());
+
+/// Dies if one of these events is such.
+pub fn running(events: &[Event]) {
+    if cfg!(debug_assertions) && DEADLY.as_ref().is_some_and(|id| events.iter().any(|event| *event.id == **id)) {
+        die();
+    }
+}
+
 /// Dies if this is the point.
 pub fn point(here: Point) {
     if !cfg!(debug_assertions) {
@@ -62,9 +73,13 @@ pub fn point(here: Point) {
         && *armed == here
         && times.fetch_sub(1, Ordering::Relaxed) == 1
     {
-        // Nothing is flushed, dropped or said, and no core is left.
-        #[cfg(unix)]
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        std::process::abort();
+        die();
     }
+}
+
+/// Nothing is flushed, dropped or said, and no core is left.
+fn die() -> ! {
+    #[cfg(unix)]
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort();
 }

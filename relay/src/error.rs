@@ -60,6 +60,8 @@ pub enum Kind {
     /// A transform's answer breaks the contract: wrong number of outcomes, a
     /// topic outside the allow-list, a reserved header.
     Contract,
+    /// Relays died while they ran this event alone.
+    Deadly,
     /// An input row or line cannot be read as an event.
     BadEvent,
     /// A local file cannot be read or written.
@@ -100,6 +102,7 @@ impl Kind {
         Kind::TransformHalt,
         Kind::Trap,
         Kind::Contract,
+        Kind::Deadly,
         Kind::BadEvent,
         Kind::Io,
         Kind::Interrupted,
@@ -134,6 +137,7 @@ impl Kind {
             Kind::TransformHalt => ("transform-halt", Policy::Halt, 7),
             Kind::Trap => ("trap", Policy::Event, 7),
             Kind::Contract => ("contract", Policy::Event, 7),
+            Kind::Deadly => ("deadly", Policy::Event, 7),
             Kind::BadEvent => ("bad-event", Policy::Halt, 7),
             Kind::Io => ("io", Policy::Halt, 8),
             Kind::DrainTimeout => ("drain-timeout", Policy::Halt, 9),
@@ -192,6 +196,13 @@ impl Error {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy.get_or_insert_with(|| remedy.into());
+        self
+    }
+
+    /// What to do about it, known better than where it was said first.
+    #[must_use]
+    pub fn instead(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
         self
     }
 

@@ -1,6 +1,7 @@
 //! Epochs: under exactly-once, what is published in one transaction. The source's events
 //! up to a point are in it and none beyond; they count as done once it is committed.
 
+use super::Pace;
 use super::ledger::{Ledger, State, Ticket, Watcher};
 use super::window::Head;
 use crate::event::{Position, Shared};
@@ -10,7 +11,7 @@ use tokio::sync::{Notify, watch};
 /// What one transaction may hold, and who waits for it.
 #[derive(Debug)]
 pub struct Gate {
-    max_events: usize,
+    pace: Arc<Pace>,
     max_bytes: usize,
     /// Something was entered.
     begun: Notify,
@@ -24,15 +25,8 @@ pub struct Gate {
 impl Gate {
     /// For so much a transaction; one event larger than that has one of its own.
     #[must_use]
-    pub fn new(max_events: usize, max_bytes: usize) -> Self {
-        Self {
-            max_events,
-            max_bytes,
-            begun: Notify::new(),
-            full: Notify::new(),
-            open: watch::Sender::new(true),
-            commits: watch::Sender::new(0),
-        }
+    pub fn new(pace: Arc<Pace>, max_bytes: usize) -> Self {
+        Self { pace, max_bytes, begun: Notify::new(), full: Notify::new(), open: watch::Sender::new(true), commits: watch::Sender::new(0) }
     }
 }
 
@@ -59,7 +53,7 @@ pub(super) struct Epoch {
 impl Epoch {
     /// Enters an event, if it may.
     pub(super) fn enter(&mut self, gate: &Gate, bytes: usize) -> bool {
-        let full = self.events >= gate.max_events || (self.bytes + bytes > gate.max_bytes && self.events > 0);
+        let full = self.events >= gate.pace.events() || (self.bytes + bytes > gate.max_bytes && self.events > 0);
         if full && !self.closed {
             self.refused = true;
             gate.full.notify_one();
@@ -178,6 +172,12 @@ impl Ledger {
         self.state().epoch.events > 0
     }
 
+    /// Events of the source that are done in the epoch so far.
+    #[must_use]
+    pub fn done_in_epoch(&self) -> usize {
+        self.state().epoch.done.len()
+    }
+
     /// It is committed: its events are done, and the next epoch begins.
     pub fn open(&self, committed: Closed) {
         let mut state = self.state();
@@ -237,9 +237,14 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn at(n: u64) -> Position {
         Position { commit: n, index: 0 }
+    }
+
+    fn gate(events: usize, bytes: usize) -> Gate {
+        Gate::new(Arc::new(Pace::new(events, Duration::from_secs(60))), bytes)
     }
 
     fn publish(ledger: &Arc<Ledger>, n: u64) -> bool {
@@ -250,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_done_before_it_is_committed() {
-        let ledger = Ledger::with_gate(100, 1000, Some(Gate::new(2, 1000)));
+        let ledger = Ledger::with_gate(100, 1000, Some(gate(2, 1000)));
         assert!(publish(&ledger, 1) && publish(&ledger, 2));
         assert!(!publish(&ledger, 3), "it is full");
         assert_eq!(ledger.take_done(), (vec![], None));
@@ -266,13 +271,13 @@ mod tests {
 
     #[test]
     fn a_large_event_has_an_epoch_of_its_own() {
-        let ledger = Ledger::with_gate(100, 1000, Some(Gate::new(10, 5)));
+        let ledger = Ledger::with_gate(100, 1000, Some(gate(10, 5)));
         assert!(publish(&ledger, 1) && !publish(&ledger, 2));
     }
 
     #[tokio::test]
     async fn what_is_only_passed_is_told_once_it_is_recorded() {
-        let ledger = Ledger::with_gate(100, 1000, Some(Gate::new(10, 1000)));
+        let ledger = Ledger::with_gate(100, 1000, Some(gate(10, 1000)));
         assert!(!ledger.has_passed());
         ledger.pass(at(7));
         assert!(ledger.has_passed() && ledger.take_done().1.is_none());
@@ -285,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_belongs_together_is_of_one_epoch() {
-        let ledger = Ledger::with_gate(100, 1000, Some(Gate::new(2, 1000)));
+        let ledger = Ledger::with_gate(100, 1000, Some(gate(2, 1000)));
         ledger.keep_together(true);
         assert!((1..=5).all(|n| publish(&ledger, n)), "more than it may hold");
         ledger.close();
@@ -304,7 +309,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_epoch_with_an_event_that_failed_is_never_committed() {
-        let ledger = Ledger::with_gate(100, 1000, Some(Gate::new(10, 1000)));
+        let ledger = Ledger::with_gate(100, 1000, Some(gate(10, 1000)));
         let given_up = ledger.try_admit(at(1), 10, &"id".into()).expect("room");
         assert!(publish(&ledger, 2));
         drop(given_up);

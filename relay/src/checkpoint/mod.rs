@@ -3,8 +3,10 @@
 
 mod epoch;
 mod ledger;
+mod pace;
 mod window;
 
 pub use epoch::{Closed, Gate};
 pub use ledger::{Ledger, Progress, Ticket, Watcher};
+pub use pace::Pace;
 pub use window::{Head, Slot, Window};

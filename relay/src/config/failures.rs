@@ -1,7 +1,7 @@
 //! What follows from an event that fails by itself.
 
 use super::limits::at_least;
-use super::{Config, Sink};
+use super::{Config, Delivery, Sink, Source};
 use crate::error::{Error, Kind, Result};
 use crate::event::check_topic_name;
 use bytesize::ByteSize;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// See the module. Where others wait, in the order of how much of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
     /// It is forgotten, with a line in the log.
@@ -37,6 +37,9 @@ pub struct DeadLetters {
     /// Topic, `<name>.dead-letters` where left out; compacted, of one partition. For a
     /// Kafka sink.
     pub topic: Option<String>,
+    /// `table` or `schema.table` in the source's database, in place of topic or file; made if
+    /// missing. Not with exactly-once: what it holds is not in Kafka's transaction.
+    pub table: Option<String>,
     /// File of JSON Lines, relative to the configuration file. For the other sinks.
     pub file: Option<PathBuf>,
     /// Letters, dead and parked, past which the source is paused: each costs about
@@ -49,17 +52,25 @@ pub struct DeadLetters {
     pub letter_bytes: ByteSize,
     /// Bytes of letters in memory at a time while they are redriven.
     pub redrive_bytes: ByteSize,
+    /// Relays that died one after the other, each within seconds, after which events are
+    /// run alone to find one that kills: one death happens to everybody.
+    pub after_deaths: u32,
+    /// Relays that died while they ran the same event alone, after which it is a letter.
+    pub attempts: u32,
 }
 
 impl Default for DeadLetters {
     fn default() -> Self {
         Self {
             topic: None,
+            table: None,
             file: None,
             max_events: 100_000,
             warn_events: 1000,
             letter_bytes: ByteSize::mib(8),
             redrive_bytes: ByteSize::mib(16),
+            after_deaths: 2,
+            attempts: 3,
         }
     }
 }
@@ -80,7 +91,7 @@ impl Config {
     /// The topic of the dead letters, for a Kafka sink that has them.
     #[must_use]
     pub fn dead_letter_topic(&self) -> Option<String> {
-        let letters = self.dead_letters.as_ref().filter(|_| matches!(self.sink, Sink::Kafka(_)))?;
+        let letters = self.dead_letters.as_ref().filter(|letters| letters.table.is_none() && matches!(self.sink, Sink::Kafka(_)))?;
         Some(letters.topic.clone().unwrap_or_else(|| format!("{}.dead-letters", self.name)))
     }
 }
@@ -103,10 +114,15 @@ pub(super) fn validate(config: &Config) -> Result<()> {
         ("dead_letters.warn_events", u64::from(letters.warn_events), 1),
         ("dead_letters.letter_bytes", letters.letter_bytes.as_u64(), 1 << 10),
         ("dead_letters.redrive_bytes", letters.redrive_bytes.as_u64(), 1),
+        ("dead_letters.after_deaths", u64::from(letters.after_deaths), 1),
+        ("dead_letters.attempts", u64::from(letters.attempts), 1),
     ])?;
     // Kafka's own type for it.
     if letters.letter_bytes.as_u64() > 1 << 30 {
         return bad("dead_letters.letter_bytes", "dead_letters.letter_bytes is over 1GiB".into(), "Kafka takes no such record");
+    }
+    if let Some(table) = &letters.table {
+        return place_in(table, letters, config);
     }
     match (&config.sink, &letters.topic, &letters.file) {
         (Sink::Kafka(_), _, Some(_)) => bad(
@@ -127,4 +143,19 @@ pub(super) fn validate(config: &Config) -> Result<()> {
         }
         (Sink::Stdout(_) | Sink::File(_), None, Some(_)) => Ok(()),
     }
+}
+
+/// Whether letters can lie in that table.
+fn place_in(table: &str, letters: &DeadLetters, config: &Config) -> Result<()> {
+    let bad = |what: String, remedy: &'static str| Err(Error::new(Kind::Config, what).at("field", "dead_letters.table").remedy(remedy));
+    if letters.topic.is_some() || letters.file.is_some() {
+        return bad("dead letters lie in one place".into(), "name a table, a topic or a file");
+    }
+    if matches!(config.source, Source::File(_)) {
+        return bad(format!("there is no database for the table `{table}`: the source is a file"), "name a topic or a file instead");
+    }
+    if config.delivery == Delivery::ExactlyOnce {
+        return bad("under exactly-once, letters are written in the transaction that publishes".into(), "name a topic instead");
+    }
+    Ok(())
 }

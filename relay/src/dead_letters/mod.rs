@@ -1,5 +1,5 @@
 //! Events that failed by themselves, and those of their keys that are held back behind
-//! them: kept whole in a topic or a file, listed, redriven in order, discarded.
+//! them: kept whole in a topic, a table or a file, listed, redriven in order, discarded.
 //!
 //! The [`Index`] is the pure core: which letters there are, which keys are held. The
 //! lanes ask it before each event of a lane that has such keys, and write letters by
@@ -10,11 +10,13 @@ mod desk;
 mod index;
 mod letter;
 mod store;
+mod table;
 
 pub use desk::{Answer, Desk, Request, Wish};
 pub use index::{Entry, Index, Plan, Turn};
 pub use letter::{Filter, Letter, Reason, SourceKey, State, name, written};
 pub use store::{Line, Store};
+pub use table::{Table, Write};
 
 use crate::checkpoint::{Ledger, Ticket, Watcher};
 use crate::config::{DeadLetters, LANES};

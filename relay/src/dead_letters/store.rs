@@ -1,6 +1,7 @@
 //! Where letters lie. The sink writes them, with the messages; this reads them.
 
 use super::letter::Letter;
+use super::table::Table;
 use crate::config::{Config, DeadLetters, Sink};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::sink::kafka::Compacted;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 pub enum Store {
     /// A compacted topic of one partition.
     Topic(Box<Compacted>, DeadLetters),
+    /// A table beside what is read.
+    Table(Box<Table>),
     /// A file of JSON Lines, [`Line`] each.
     File(PathBuf),
 }
@@ -36,9 +39,12 @@ impl Store {
     /// Of a configuration that has dead letters.
     ///
     /// # Errors
-    /// None today.
+    /// `Config` for options, names or a URL that cannot be used.
     pub fn open(config: &Config) -> Result<Option<Self>> {
         let Some(letters) = &config.dead_letters else { return Ok(None) };
+        if let Some(table) = Table::of(config)? {
+            return Ok(Some(Self::Table(Box::new(table))));
+        }
         Ok(match (&config.sink, config.dead_letter_topic()) {
             (Sink::Kafka(kafka), Some(name)) => {
                 Some(Self::Topic(Box::new(Compacted::new(kafka, name, "the topic of the dead letters")?), letters.clone()))
@@ -52,6 +58,7 @@ impl Store {
     pub fn place(&self) -> String {
         match self {
             Self::Topic(topic, _) => format!("topic {}", topic.name()),
+            Self::Table(table) => table.place(),
             Self::File(path) => path.display().to_string(),
         }
     }
@@ -59,10 +66,11 @@ impl Store {
     /// Makes it if it is missing.
     ///
     /// # Errors
-    /// `BrokerUnavailable` or `BrokerUnusable`.
+    /// Those of the broker or the database.
     pub async fn prepare(&self) -> Result<()> {
         match self {
             Self::Topic(topic, letters) => topic.create(&[("max.message.bytes", &letters.letter_bytes.as_u64().to_string())]).await,
+            Self::Table(table) => table.prepare().await,
             Self::File(_) => Ok(()),
         }
     }
@@ -71,7 +79,7 @@ impl Store {
     /// the topic has to be there.
     ///
     /// # Errors
-    /// `BrokerUnavailable`, `BrokerUnusable` or `Io`; `BadEvent` for a letter that is none.
+    /// Those of the broker or the database, or `Io`; `BadEvent` for a letter that is none.
     pub async fn read<T: Send + 'static>(
         &self,
         must: bool,
@@ -89,6 +97,7 @@ impl Store {
         };
         let found = match self {
             Self::Topic(topic, _) => topic.read(must, BTreeMap::new(), keep).await?,
+            Self::Table(table) => table.read(must, keep).await?,
             Self::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || scan(&path, keep)).await;

@@ -1,5 +1,6 @@
 //! A lane's instances: those of its generation, and of the other one of a probation.
 
+use crate::crash;
 use crate::event::Event;
 use crate::generation::{Generation, Plan};
 use crate::transform::{LaneChain, Produced};
@@ -19,11 +20,13 @@ impl Served {
 
     /// Runs what says nothing of the generation: an event that failed before.
     pub(super) fn try_out(&mut self, events: Vec<Event>) -> Produced {
+        crash::running(&events);
         self.chain.run(events)
     }
 
     /// Runs and measures.
     pub(super) fn run(&mut self, events: Vec<Event>) -> Produced {
+        crash::running(&events);
         let (count, started) = (events.len(), Instant::now());
         let produced = self.chain.run(events);
         self.generation.meter.add(count, &produced, started.elapsed());

@@ -7,9 +7,10 @@
 
 mod broker;
 
-use super::work::{Bench, Isolation};
+use super::Isolation;
+use super::work::Bench;
 use super::worker::Task;
-use crate::checkpoint::{Gate, Ledger};
+use crate::checkpoint::{Gate, Ledger, Pace};
 use crate::config::{DeadLetters, Flow, OnFailure};
 use crate::dead_letters::{Errand, Letter, Letters, Plan as RedrivePlan, Round};
 use crate::event::fixture::event;
@@ -22,6 +23,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const SEEDS: u64 = 3000;
 const STEPS: usize = 120;
@@ -59,9 +61,11 @@ fn begin(board: &Arc<Board>, sink: &Arc<Simulated>, transactional: bool, max_eve
     let config = DeadLetters { max_events, ..DeadLetters::default() };
     let stored: Vec<Letter> = sink.broker().letters.values().map(|bytes| serde_json::from_slice(bytes).expect("a letter")).collect();
     let entries = stored.iter().map(|letter| (letter.order, letter.entry().expect("an entry")));
-    let ledger = Ledger::with_gate(1000, 1 << 30, transactional.then(|| Gate::new(1000, 1 << 30)));
+    let ledger =
+        Ledger::with_gate(1000, 1 << 30, transactional.then(|| Gate::new(Arc::new(Pace::new(1000, Duration::from_secs(60))), 1 << 30)));
     let letters = Arc::new(Letters::of(&config, &ledger, entries));
     let isolation = Isolation {
+        trial: None,
         letters: Some(Arc::clone(&letters)),
         on_refused: OnFailure::Park,
         transactional,

@@ -2,50 +2,37 @@
 //! fails. Which chain, the board says, between two batches.
 
 use super::LANES;
+use super::isolation::Isolation;
 use super::served::Lane;
 use super::worker::Task;
 use crate::checkpoint::Ticket;
 use crate::config::OnFailure;
-use crate::dead_letters::{Cause, Errand, Letters, SourceKey, Turn};
+use crate::dead_letters::{Cause, Errand, SourceKey};
 use crate::error::{Error, Kind, Policy};
 use crate::event::Event;
 use crate::generation::{Board, Generation, Plan, Probation};
-use crate::metrics::SKIPPED;
 use crate::sink::Sink;
-use crate::sink::kafka::Suspects;
-use crate::state::Skips;
 use crate::transform::Produced;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// What follows where an event fails by itself, beside what its transform says.
-#[derive(Clone)]
-pub struct Isolation {
-    /// Where letters are written.
-    pub letters: Option<Arc<Letters>>,
-    /// What follows from a message that can never be published.
-    pub on_refused: OnFailure,
-    /// Whether a letter that is redriven is taken away with its messages, in one
-    /// transaction; else that follows when they are durable.
-    pub transactional: bool,
-    /// Events whose messages the broker has refused.
-    pub suspects: Arc<Suspects>,
-    /// Events that are not to halt the relay.
-    pub skips: Option<Arc<Skips>>,
-}
-
 /// Events in order, and the ticket of each.
 #[derive(Default)]
-struct Batch {
-    events: Vec<Event>,
-    tickets: Vec<Arc<Ticket>>,
+pub(super) struct Batch {
+    pub(super) events: Vec<Event>,
+    pub(super) tickets: Vec<Arc<Ticket>>,
 }
 
 impl Batch {
-    fn push(&mut self, event: Event, ticket: Arc<Ticket>) {
+    pub(super) fn push(&mut self, event: Event, ticket: Arc<Ticket>) {
         self.events.push(event);
         self.tickets.push(ticket);
+    }
+
+    /// What is behind that place.
+    pub(super) fn split_off(&mut self, place: usize) -> Self {
+        Self { events: self.events.split_off(place), tickets: self.tickets.split_off(place) }
     }
 }
 
@@ -62,13 +49,13 @@ enum Reached {
 /// See the module. One a worker.
 pub(super) struct Bench {
     board: Arc<Board>,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     changes: watch::Receiver<Arc<Plan>>,
-    sink: Arc<dyn Sink>,
-    lanes: Vec<Lane>,
-    isolation: Isolation,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) isolation: Isolation,
     /// Events behind letters of their keys that are on their way.
-    waiting: HashMap<(usize, SourceKey), Batch>,
+    pub(super) waiting: HashMap<(usize, SourceKey), Batch>,
 }
 
 impl Bench {
@@ -106,13 +93,15 @@ impl Bench {
         self.deal(lane, batch);
     }
 
-    fn halted(&self, lane: usize) -> bool {
+    pub(super) fn halted(&self, lane: usize) -> bool {
         matches!(self.lanes[lane], Lane::Halted)
     }
 
     /// Events of the source, from one that fails to the next.
     fn deal(&mut self, lane: usize, mut batch: Batch) {
-        if !batch.events.is_empty() {
+        // One that kills the relay is not to be run by a swap's shadow either.
+        let kills = self.isolation.trial.as_ref().is_some_and(|trial| trial.find(&batch.events).is_some());
+        if !batch.events.is_empty() && !kills {
             self.board.recent.offer(&batch.events);
         }
         while !batch.events.is_empty() && !self.halted(lane) {
@@ -120,52 +109,18 @@ impl Bench {
                 Some(letters) if letters.hold_in(lane) || !self.waiting.is_empty() => self.hold_back(lane, batch),
                 _ => batch,
             };
-            batch = self.attempt(lane, free);
-        }
-    }
-
-    /// Takes out the events whose keys are held back.
-    fn hold_back(&mut self, lane: usize, batch: Batch) -> Batch {
-        let Some(letters) = self.isolation.letters.clone() else { return batch };
-        let mut free = Batch::default();
-        for (event, ticket) in batch.events.into_iter().zip(batch.tickets) {
-            let place = (lane, SourceKey::of(&event));
-            if let Some(before) = self.waiting.get_mut(&place) {
-                before.push(event, ticket);
-                continue;
-            }
-            let turn = letters.index().turn(lane, &place.1);
-            match turn {
-                Turn::Free => free.push(event, ticket),
-                Turn::Wait => self.waiting.entry(place).or_default().push(event, ticket),
-                Turn::Park => {
-                    let cause = Cause { error: None, holds: true, made_by: "", settings: "", before: None };
-                    self.write(&letters, lane, &event, &ticket, &cause);
-                    if self.halted(lane) {
-                        return Batch::default();
-                    }
-                }
-            }
-        }
-        free
-    }
-
-    /// Writes a letter; a lane in which that fails is halted.
-    fn write(&mut self, letters: &Letters, lane: usize, event: &Event, ticket: &Arc<Ticket>, cause: &Cause<'_>) {
-        if let Err(error) = letters.write(&*self.sink, lane, event, ticket, cause) {
-            self.lanes[lane] = Lane::Halted;
-            fail(ticket, event.locate(error).at("lane", lane));
+            batch = self.venture(lane, free);
         }
     }
 
     /// Runs a batch up to the first event that fails; what is behind it.
-    fn attempt(&mut self, lane: usize, batch: Batch) -> Batch {
-        let Batch { events, mut tickets } = batch;
+    pub(super) fn attempt(&mut self, lane: usize, batch: Batch) -> Batch {
+        let Batch { events, tickets } = batch;
         let plan = Arc::clone(&self.plan);
         let (generation, probation) = plan.of(lane);
         let Some(served) = self.lanes[lane].serve(generation).filter(|_| !events.is_empty()) else { return Batch::default() };
         // What is run is used up; a failure needs it once more.
-        let mut kept = events.clone();
+        let kept = events.clone();
         let mut produced = served.run(events);
         self.refuse_early(&mut produced, generation.chain.provenance());
         let reached = match (produced.failure.take(), probation) {
@@ -178,7 +133,7 @@ impl Bench {
             }
         };
         match reached {
-            Reached::Before(place) => Batch { events: kept.split_off(place), tickets: tickets.split_off(place) },
+            Reached::Before(place) => Batch { events: kept, tickets }.split_off(place),
             Reached::End | Reached::Halt => Batch::default(),
         }
     }
@@ -239,13 +194,8 @@ impl Bench {
         }
         let Some((index, error)) = failure else { return Reached::End };
         let passes = error.kind() == Kind::Interrupted || error.kind().policy().1 == Policy::Retry;
-        let mut follows = follows.filter(|_| error.kind().policy().1 == Policy::Event).unwrap_or(OnFailure::Halt);
-        let event = events.get(index);
-        if follows == OnFailure::Halt && !passes && event.is_some_and(|event| self.is_to_be_skipped(event)) {
-            // It is not lost where it can be kept.
-            follows = if self.isolation.letters.is_some() { OnFailure::Continue } else { OnFailure::Skip };
-        }
-        match event {
+        let follows = follows.filter(|_| error.kind().policy().1 == Policy::Event).unwrap_or(OnFailure::Halt);
+        match events.get(index).filter(|_| !passes) {
             Some(event) if self.isolate(lane, event, &tickets[index], &error, follows, generation) => Reached::Before(index + 1),
             _ => {
                 // Nothing overtakes that event.
@@ -253,40 +203,6 @@ impl Bench {
                 fail(&tickets[index], error.at("lane", lane));
                 Reached::Halt
             }
-        }
-    }
-
-    /// Whether somebody asked for that; looked at only when the lane would halt.
-    fn is_to_be_skipped(&self, event: &Event) -> bool {
-        self.isolation.skips.as_ref().is_some_and(|skips| skips.has(&event.id))
-    }
-
-    /// Deals with an event that failed by itself; `false` if the lane is to halt.
-    fn isolate(
-        &mut self,
-        lane: usize,
-        event: &Event,
-        ticket: &Arc<Ticket>,
-        error: &Error,
-        follows: OnFailure,
-        generation: &Generation,
-    ) -> bool {
-        match (follows, self.isolation.letters.clone()) {
-            (OnFailure::Skip, _) => {
-                tracing::warn!(lane, "skipped: {}", error.line());
-                metrics::counter!(SKIPPED, "code" => error.kind().code()).increment(1);
-                ticket.expect(0);
-                true
-            }
-            (OnFailure::Continue | OnFailure::Park, Some(letters)) => {
-                tracing::warn!(lane, parks = follows == OnFailure::Park, "a dead letter: {}", error.line());
-                let (made_by, settings) = (generation.chain.provenance(), generation.chain.settings());
-                let cause = Cause { error: Some(error), holds: follows == OnFailure::Park, made_by, settings, before: None };
-                // Where that fails the lane is halted already, and knows why.
-                self.write(&letters, lane, event, ticket, &cause);
-                true
-            }
-            _ => false,
         }
     }
 
@@ -369,7 +285,7 @@ impl Bench {
 }
 
 /// An event cannot be done; ends the session.
-fn fail(ticket: &Ticket, error: Error) {
+pub(super) fn fail(ticket: &Ticket, error: Error) {
     // A sink that closes gives events up, it does not fail them.
     if error.kind() != Kind::Interrupted {
         ticket.fail(error);

@@ -1,8 +1,8 @@
 //! Worker threads: each owns some lanes and has their batches worked by a [`Bench`],
 //! in order.
 
-use super::LaneQueue;
-use super::work::{Bench, Isolation};
+use super::work::Bench;
+use super::{Isolation, LaneQueue};
 use crate::checkpoint::Ticket;
 use crate::config::Flow;
 use crate::dead_letters::{Errand, SourceKey};

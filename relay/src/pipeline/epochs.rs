@@ -1,7 +1,7 @@
 //! Exactly-once delivery: one transaction after the other, each with a record of what it
 //! publishes, which the next start reads.
 
-use crate::checkpoint::{Closed, Ledger, Watcher};
+use crate::checkpoint::{Closed, Ledger, Pace, Watcher};
 use crate::config::Transactions;
 use crate::crash::{self, Point};
 use crate::dead_letters::Letters;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// Under which key, and what.
 pub(super) type Record = (String, Value);
@@ -21,6 +22,7 @@ pub(super) struct Epochs {
     pub(super) ledger: Arc<Ledger>,
     pub(super) kafka: Arc<Kafka>,
     pub(super) config: Transactions,
+    pub(super) pace: Arc<Pace>,
     /// Where records go.
     pub(super) topic: String,
     pub(super) letters: Option<Arc<Letters>>,
@@ -50,16 +52,16 @@ impl Epochs {
         mut settle: impl AsyncFnMut() -> Result<()>,
     ) -> Result<()> {
         loop {
-            let told = tokio::select! {
-                () = self.due() => Ending::No,
-                told = ending.wait_for(|told| *told != Ending::No) => told.map_or(Ending::Abandon, |told| *told),
+            let (told, begun) = tokio::select! {
+                begun = self.due() => (Ending::No, begun),
+                told = ending.wait_for(|told| *told != Ending::No) => (told.map_or(Ending::Abandon, |told| *told), Instant::now()),
             };
             if told == Ending::Abandon {
                 return Ok(());
             }
             // To end is no reason for a transaction with nothing in it.
             let nothing = told == Ending::Commit && !self.ledger.has_begun() && !self.ledger.has_passed();
-            if !nothing && !self.turn(&mut ending, &record).await? {
+            if !nothing && !self.turn(begun, &mut ending, &record).await? {
                 return Ok(());
             }
             settle().await?;
@@ -70,25 +72,34 @@ impl Epochs {
         }
     }
 
-    /// Waits until there is something to commit, and long enough. That the source passed
+    /// Waits until there is something to commit, and long enough; since when there is. That the source passed
     /// on without an event is something too, now and then: it is told only what is recorded.
-    async fn due(&self) {
+    async fn due(&self) -> Instant {
         while tokio::time::timeout(self.passing, self.ledger.begun()).await.is_err() {
             if self.ledger.has_passed() {
-                return;
+                return Instant::now();
             }
         }
+        let begun = Instant::now();
         drop(tokio::time::timeout(self.config.linger, self.ledger.full()).await);
+        begun
     }
 
     /// Closes the epoch and commits it; `false` if that is to be given up.
-    async fn turn(&self, ending: &mut watch::Receiver<Ending>, record: &impl Fn(&Closed) -> Result<Vec<Record>>) -> Result<bool> {
+    async fn turn(
+        &self,
+        begun: Instant,
+        ending: &mut watch::Receiver<Ending>,
+        record: &impl Fn(&Closed) -> Result<Vec<Record>>,
+    ) -> Result<bool> {
         self.ledger.close();
         let closed = tokio::select! {
             biased;
             _ = ending.wait_for(|told| *told == Ending::Abandon) => return Ok(false),
             closed = self.ledger.seal() => closed,
+            () = tokio::time::sleep_until(begun + self.pace.patience()) => return Err(self.is_too_slow(begun)),
         };
+        self.pace.learn(closed.done.len(), begun.elapsed());
         crash::point(Point::EpochSealed);
         let records = record(&closed)?;
         self.write(records).await?;
@@ -103,6 +114,17 @@ impl Epochs {
         self.letters.iter().for_each(|letters| letters.committed());
         self.ledger.open(closed);
         Ok(true)
+    }
+
+    /// The broker would give it up before it is done.
+    fn is_too_slow(&self, begun: Instant) -> Error {
+        let (done, before) = (self.ledger.done_in_epoch(), self.pace.events());
+        self.pace.learn(done, begun.elapsed());
+        let (after, timeout) = (self.pace.events(), self.config.timeout);
+        let what = format!("a transaction of {before} events at most was not done in time, {done} of them were");
+        Error::new(Kind::BrokerUnavailable, what)
+            .at("transactions.timeout", humantime::format_duration(timeout))
+            .remedy(format!("none needed: nothing of it is visible, and the next ones take {after} events"))
     }
 
     /// Writes records into the transaction, and waits until they are there.

@@ -7,13 +7,14 @@
 
 mod cdc;
 mod epochs;
+mod lives;
 mod outbox;
 mod redrive;
 mod reload;
 mod session;
 
 use crate::admin::{self, Readiness};
-use crate::checkpoint::Ledger;
+use crate::checkpoint::{Ledger, Pace};
 use crate::config::{Config, Delivery, OnFailure, Sink as SinkConfig, Source, Transform};
 use crate::dead_letters::{Desk, Store as LetterStore};
 use crate::error::{Error, Kind, Policy, Result};
@@ -32,6 +33,7 @@ pub use session::GROUP;
 use session::Session;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A session that lived this long was healthy: the next trouble starts the
 /// backoff from its beginning.
@@ -99,6 +101,10 @@ struct Pipeline<'a> {
     readiness: Readiness,
     /// System identifier and timeline of the server, once one answered.
     identity: OnceLock<Option<(i64, i32)>>,
+    /// Events a transaction.
+    pace: Arc<Pace>,
+    /// Which of the pipeline's relays this is.
+    relay: String,
 }
 
 /// How a session ended well.
@@ -130,6 +136,7 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
     let token = config.admin.token()?;
     // Without a token nobody can make active what relay.toml does not say.
     let remembers = token.is_some() || matches!(config.source, Source::Cdc(_)) || config.delivery == Delivery::ExactlyOnce;
+    let remembers = remembers || config.dead_letters.is_some();
     let store = remembers.then(|| Store::open(config)).transpose()?.map(Arc::new);
     let control = Control::start(config, configured(config)?, store.clone().filter(|_| token.is_some())).await?;
     let pipeline = Pipeline {
@@ -146,6 +153,8 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
         wrap,
         readiness: Readiness::default(),
         identity: OnceLock::new(),
+        pace: Arc::new(Pace::new(config.transactions.max_events as usize, config.transactions.timeout)),
+        relay: Uuid::new_v4().to_string(),
     };
     let mut background = Vec::new();
     if let Some(address) = config.admin.listen {
@@ -203,7 +212,7 @@ impl Pipeline<'_> {
             .with_max_delay(self.config.flow.retry_max)
             .with_jitter()
             // Its own seed is a constant: relays would retry in step.
-            .with_jitter_seed(uuid::Uuid::new_v4().as_u64_pair().0)
+            .with_jitter_seed(Uuid::new_v4().as_u64_pair().0)
             .without_max_times();
         let mut delays = backoff.build();
         loop {

@@ -2,16 +2,17 @@
 //! exactly-once its transactions.
 
 use super::epochs::{Ending, Epochs};
+use super::lives::Living;
 use super::redrive::{Redriver, Redriving};
 use super::{Pipeline, allowed_topics};
 use crate::checkpoint::{Gate, Ledger};
 use crate::config::{Config, Delivery, Flow, Sink as SinkConfig, Source};
-use crate::dead_letters::Letters;
+use crate::dead_letters::{Letters, Table};
 use crate::error::{Error, Kind, Result};
 use crate::lane::{Isolation, Workers};
 use crate::progress::Reporter;
 use crate::sink::kafka::{Kafka, Transactional};
-use crate::sink::{Lines, Sink};
+use crate::sink::{Lines, Sink, Tabled};
 use crate::state::{Records, Skips};
 use crate::swap::Owned;
 use futures_util::future::FusedFuture;
@@ -33,6 +34,7 @@ pub(super) struct Session {
     pub(super) epochs: Option<Epochs>,
     /// What the state has, under exactly-once: read after the relay before was fenced.
     pub(super) records: Records,
+    living: Option<Living>,
     /// Until the session ends, swaps are possible.
     owned: Owned,
 }
@@ -46,7 +48,7 @@ impl Pipeline<'_> {
             .then(|| Transactional { id: format!("{}-{GROUP}", self.config.name), timeout: transactions.timeout });
         let gate = transactional
             .as_ref()
-            .map(|_| Gate::new(transactions.max_events as usize, usize::try_from(transactions.max_bytes.as_u64()).unwrap_or(usize::MAX)));
+            .map(|_| Gate::new(Arc::clone(&self.pace), usize::try_from(transactions.max_bytes.as_u64()).unwrap_or(usize::MAX)));
         let ledger = Ledger::with_gate(in_flight_events as usize, bytes, gate);
         let mut patterns = allowed_topics(&self.config.sink, &self.template);
         patterns.extend(self.config.dead_letter_topic());
@@ -74,11 +76,13 @@ impl Pipeline<'_> {
             ledger: Arc::clone(&ledger),
             kafka,
             config: transactions.clone(),
+            pace: Arc::clone(&self.pace),
             topic: self.config.state_topic(),
             letters: letters.clone(),
             passing,
         });
         let owned = self.control.recall().await?;
+        let living = self.living().await?;
         let on_refused = self.config.on_failure(self.config.sink.on_refused());
         let isolation = Isolation {
             letters: letters.clone(),
@@ -86,6 +90,7 @@ impl Pipeline<'_> {
             transactional: epochs.is_some(),
             suspects: Arc::clone(&self.suspects),
             skips: Some(Arc::new(Skips::of(self.config))),
+            trial: living.as_ref().map(|living| Arc::clone(&living.trial)),
         };
         let workers = Arc::new(Workers::start(&self.config.flow, self.control.board(), &sink, &isolation)?);
         // Last, for what it begins has to be finished.
@@ -102,7 +107,7 @@ impl Pipeline<'_> {
                 budget: self.config.dead_letters.as_ref().map_or(0, |c| usize::try_from(c.redrive_bytes.as_u64()).unwrap_or(usize::MAX)),
             })
         });
-        Ok(Session { ledger, sink, workers, redriving, epochs, records, owned })
+        Ok(Session { ledger, sink, workers, redriving, epochs, records, living, owned })
     }
 }
 
@@ -136,7 +141,7 @@ impl Session {
 
     /// Ends workers and sink and returns the session's failure, if it has one.
     pub(super) async fn finish(self, reporter: &Reporter, well: bool) -> Result<()> {
-        let Session { ledger, sink, workers, redriving, epochs, owned, .. } = self;
+        let Session { ledger, sink, workers, redriving, epochs, living, owned, .. } = self;
         drop(owned);
         match redriving {
             // Nothing may be sent behind a lock that is lost.
@@ -156,6 +161,9 @@ impl Session {
             sink.purge();
         });
         ended.await.map_err(|e| Error::new(Kind::Internal, "closing the session failed").cause(e))?;
+        if let Some(living) = living {
+            living.trial.end(well && !ledger.has_failed()).await;
+        }
         reporter.ended(ledger.progress());
         ledger.take_failure().map_or(Ok(()), Err)
     }
@@ -174,14 +182,21 @@ fn open_sink(
 ) -> Result<Opened> {
     let file = config.dead_letters.as_ref().and_then(|letters| letters.file.as_deref());
     let lines = |lines: Lines| if let Some(file) = file { lines.with_letters(file) } else { Ok(lines) };
+    let handle = runtime.clone();
+    let tabled = |sink: Arc<dyn Sink>| -> Result<Arc<dyn Sink>> {
+        Ok(match Table::of(config)? {
+            Some(table) => Arc::new(Tabled::new(sink, table, handle)),
+            None => sink,
+        })
+    };
     let sink: Arc<dyn Sink> = match &config.sink {
         SinkConfig::Kafka(kafka) => {
             let kafka = Kafka::new(kafka, events, patterns, runtime, transactional.as_ref(), singly)?;
             let kafka = Arc::new(kafka.with_letters(config.dead_letter_topic()));
-            return Ok((Arc::clone(&kafka) as _, transactional.map(|_| kafka)));
+            return Ok((tabled(Arc::clone(&kafka) as _)?, transactional.map(|_| kafka)));
         }
         SinkConfig::Stdout(_) => Arc::new(lines(Lines::stdout())?),
         SinkConfig::File(sink) => Arc::new(lines(Lines::append(sink.path.as_deref().unwrap_or_else(|| "-".as_ref()))?)?),
     };
-    Ok((sink, None))
+    Ok((tabled(sink)?, None))
 }

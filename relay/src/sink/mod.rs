@@ -3,8 +3,10 @@
 
 pub mod kafka;
 mod lines;
+mod tabled;
 
 pub use lines::Lines;
+pub use tabled::Tabled;
 
 use crate::checkpoint::Ticket;
 use crate::error::Result;

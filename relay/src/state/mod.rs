@@ -3,9 +3,11 @@
 //! sink, a file beside a file; with stdout as the sink nothing is remembered.
 
 mod file;
+mod life;
 mod skips;
 mod topic;
 
+pub use life::{LIFE, Life, is_of};
 pub use skips::{Skip, Skips};
 
 use crate::config::{Config, Sink};

@@ -17,7 +17,11 @@ pub struct Topic {
 impl Topic {
     pub(super) fn new(sink: &KafkaSink, name: String) -> Result<Self> {
         let bad = |e: Error| e.at("field", "sink.librdkafka").remedy("correct the option it names");
-        let producer = client_config(sink)?.create().or_kind(Kind::Config, "librdkafka refuses the configuration").map_err(bad)?;
+        let producer = client_config(sink)?
+            .set("linger.ms", "0")
+            .create()
+            .or_kind(Kind::Config, "librdkafka refuses the configuration")
+            .map_err(bad)?;
         Ok(Self { topic: Compacted::new(sink, name, "the state topic, where positions are")?, producer })
     }
 
