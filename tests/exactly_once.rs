@@ -261,7 +261,7 @@ fn letters_are_redriven_once() {
 }
 
 /// GIVEN a table that was made anew, WHEN rows have the numbers of published ones, THEN the
-/// relay stops and says so; WHEN exactly-once cannot be, THEN it is refused.
+/// relay stops and says so, until it is told to go on; WHEN exactly-once cannot be, THEN it is refused.
 #[test]
 fn another_table_is_noticed() {
     let it = Polled::new("");
@@ -271,7 +271,10 @@ fn another_table_is_noticed() {
     let mut relay = Relay::start_with(&it.args(), &[("RELAY_CRASH_AT", "epoch-committed")]);
     eventually("it dies", PATIENCE, || relay.ended().is_some());
     it.database.connect().batch_execute("UPDATE outbox SET id = gen_random_uuid()").expect("updates");
-    Relay::run(&it.args()).expect(5, &["[server-changed]", "was published with id", "another pipeline name"]);
+    Relay::run(&it.args()).expect(5, &["[server-changed]", "was published with id", "relay init --adopt-server"]);
+    Relay::run(&["init", "--adopt-server", "-c", it.config().to_str().expect("a path")]).expect(0, &["goes on with this server"]);
+    it.drain();
+    assert_eq!(it.database.rows(), 0, "other rows than those that were published");
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("relay.toml");
     for (text, wanted) in [

@@ -29,6 +29,7 @@ mod deadly;
 mod documents;
 mod exactly_once;
 mod exactly_once_log;
+mod failover;
 mod files;
 mod halting;
 mod registry;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One scratch Postgres on loopback, everything it owns in DIR (its unix socket too):
-#   postgres.sh start DIR [--port P] [--tls]
+#   postgres.sh start DIR [--port P] [--tls] [--standby-of DIR]
 #   postgres.sh stop DIR [--kill]
 # start prints DATABASE_URL=… (with --tls also POSTGRES_CA=…). A DIR that was started before
 # keeps its data, port and certificate.
@@ -11,11 +11,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 [[ $# -ge 2 ]] || usage
 command=$1 dir=$2
 shift 2
-port='' tls='' kill=''
+port='' tls='' kill='' primary=''
 while [[ $# -gt 0 ]]; do
   case $command$1 in
     start--port) port=$2; shift ;;
     start--tls) tls=1 ;;
+    start--standby-of) primary=$2; shift ;;
     stop--kill) kill=1 ;;
     *) usage ;;
   esac
@@ -78,9 +79,14 @@ create() {
   port=${port:-$(free_port)}
   chown "$owner" "$home"
   install -m 600 -o "$owner" /dev/stdin "$home/password" <<<relay
+  if [[ -n $primary ]]; then
+    PGPASSWORD=relay "${as_owner[@]}" "$bin/pg_basebackup" -D "$mark" -R -X stream -c fast --no-sync \
+      -d "$(sed -n 's|^DATABASE_URL=||p' "$primary/answer")" >"$log" 2>&1 || fail 'pg_basebackup failed'
+  else
   # Not trust: passwords are asked for, on the socket too.
   "${as_owner[@]}" "$bin/initdb" -D "$mark" -U relay --pwfile="$home/password" -A scram-sha-256 \
     -E UTF8 --no-locale --no-sync >"$log" 2>&1 || fail 'initdb failed'
+  fi
   rm "$home/password"
   chown "$owner" "$log"
   {

@@ -102,6 +102,23 @@ impl Postgres {
         Self { url: found["DATABASE_URL"].clone(), ca: found.get("POSTGRES_CA").cloned(), dir: Some(dir) }
     }
 
+    /// A standby of it.
+    pub fn standby(&self, name: &str) -> Self {
+        let dir = self.dir.as_ref().expect("own server").to_string_lossy();
+        Self::start(name, &["--standby-of", &dir])
+    }
+
+    /// Where its data lies.
+    pub fn data(&self) -> PathBuf {
+        let dir = self.dir.as_ref().expect("own server");
+        std::fs::read_link(dir.join("elsewhere")).unwrap_or_else(|_| dir.clone()).join("data")
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        self.url.split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("a URL on loopback")
+    }
+
     /// Kills it, or stops it in order; data and port stay.
     pub fn stop(&self, kill: bool) {
         stop("postgres.sh", self.dir.as_deref(), kill);

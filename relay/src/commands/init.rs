@@ -4,9 +4,9 @@ use super::DEFAULT_TABLE;
 use crate::config::{CdcSource, Config, OutboxSource, Source};
 use crate::error::{Error, Kind, Result};
 use crate::source::cdc;
-use crate::source::outbox::{Table, audit, statements};
+use crate::source::outbox::{Table, audit, published, statements};
 use crate::source::postgres::{Connection, TableName, Target, classify};
-use crate::state::Store;
+use crate::state::{Server, Store};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -40,6 +40,9 @@ pub struct Init {
     /// Take over a slot that is there, Debezium's for example, where it stands.
     #[arg(long, requires = "cdc", requires = "config")]
     adopt_slot: bool,
+    /// Go on with the server that answers now, after a failover or a restore.
+    #[arg(long, requires = "config", conflicts_with = "cdc")]
+    adopt_server: bool,
     /// Name of the pipeline, for --cdc without a file [default: relay].
     #[arg(long, requires = "cdc", conflicts_with = "config")]
     name: Option<String>,
@@ -67,6 +70,9 @@ impl Init {
         }
         let target = Target::parse(&source.url, "relay/init", source.statement_timeout, source.connect_timeout)?;
         let connection = target.connect().await?;
+        if self.adopt_server {
+            return self.adopt_server(&connection, &source).await;
+        }
         let statements = statements(Some(&connection.client), &source).await?;
         for statement in &statements {
             if self.apply {
@@ -173,6 +179,22 @@ impl Init {
             .store(&store)
             .await?;
         tracing::info!(position, state = store.place(), "the slot is adopted where it stands");
+        Ok(())
+    }
+
+    /// Lets a pipeline that polls go on with this server.
+    async fn adopt_server(&self, connection: &Connection, source: &OutboxSource) -> Result<()> {
+        let Some(path) = &self.config else { return Ok(()) };
+        let unknown = || {
+            Error::new(Kind::DatabaseUnusable, "this user may not know which server it is")
+                .remedy("grant it EXECUTE on pg_control_system and pg_control_checkpoint")
+        };
+        let server = Server::new(connection.identify().await?.ok_or_else(unknown)?);
+        let table = Table::find(&connection.client, &TableName::parse(&source.table)?, &source.columns).await?;
+        let store = Store::open(&Config::load(path)?)?;
+        published::adopt(&connection.client, &table, &store).await?;
+        server.remember(&store).await?;
+        tracing::info!(state = store.place(), "the pipeline goes on with this server");
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::source::Intake;
 use crate::source::outbox::{Acknowledger, Backlog, Reader, Table, Unfinished, audit, published, refuse};
 use crate::source::postgres::{TableName, Target, lock};
+use crate::state::Server;
 use futures_util::FutureExt as _;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -84,6 +85,16 @@ impl Pipeline<'_> {
         conclude(&ledger, end, drained, self.options.until_drained)
     }
 
+    /// Compares a server with the one that the state knows, where there is a state;
+    /// remembers the first.
+    async fn known_server(&self, identity: Option<(i64, i32)>) -> Result<()> {
+        let (Some(store), Some(server)) = (&self.store, identity.map(Server::new)) else { return Ok(()) };
+        if server.continues(&store.load().await?)? {
+            return Ok(());
+        }
+        server.remember(store).await
+    }
+
     /// Connects, takes the lock, checks the table, restores what is known.
     async fn open(
         &self,
@@ -93,9 +104,11 @@ impl Pipeline<'_> {
         waiting: &[i64],
     ) -> Result<(Reader, (Acknowledger, Table))> {
         let connection = target.connect().await?;
-        self.same_server(connection.identify().await?)?;
+        let identity = connection.identify().await?;
+        self.same_server(identity)?;
         let table_lock = (!source.retain).then_some(name);
         lock::acquire(&connection, &self.config.name, table_lock, source.lock_retry, self.takeover_delay(source.takeover_delay)).await?;
+        self.known_server(identity).await?;
         let table = Table::find(&connection.client, name, &source.columns).await?;
         let findings = audit(&connection.client, &table, source.retain).await?;
         refuse(&table, &findings)?;

@@ -4,10 +4,12 @@
 
 mod file;
 mod life;
+mod server;
 mod skips;
 mod topic;
 
 pub use life::{LIFE, Life, is_of};
+pub use server::Server;
 pub use skips::{Skip, Skips};
 
 use crate::config::{Config, Sink};

@@ -1,6 +1,7 @@
 //! The acknowledging half, on a session of its own: deletes what is published,
 //! or (`retain`) records it.
 
+use super::published::still_there;
 use super::table::Table;
 use super::{Unfinished, ddl, multirange};
 use crate::checkpoint::Ledger;
@@ -89,20 +90,15 @@ impl Acknowledger {
     /// # Errors
     /// `ServerChanged` if a row has another id now: this is not the table that was read.
     pub async fn settle(&mut self, table: &Table, published: Vec<(i64, String)>) -> Result<()> {
-        let sql =
-            format!("SELECT {0}, {1}::text FROM {2} WHERE {0} = ANY ($1)", quote(&table.seq.name), quote(&table.id.name), table.name.sql());
         for chunk in published.chunks(self.rows) {
-            let seqs: Vec<i64> = chunk.iter().map(|(seq, _)| *seq).collect();
-            let rows = self.connection.client.query(&sql, &[&seqs]).await.map_err(|e| classify(e, "cannot look for published rows"))?;
             let known: HashMap<i64, &str> = chunk.iter().map(|(seq, id)| (*seq, id.as_str())).collect();
             let mut there = Vec::new();
-            for row in rows {
-                let (seq, id): (i64, String) = (row.get(0), row.get(1));
+            for (seq, id) in still_there(&self.connection.client, table, chunk).await? {
                 let wanted = known.get(&seq).copied().unwrap_or_default();
                 if wanted != id {
                     return Err(Error::new(Kind::ServerChanged, format!("row {seq} was published with id {wanted}, and has id {id} now"))
                         .at("id", id)
-                        .remedy("the table was made anew, or restored: make sure what is to be published, then start with another pipeline name"));
+                        .remedy("the table was made anew, or restored: make sure what is to be published, then go on with `relay init --adopt-server`"));
                 }
                 there.push(seq);
             }

@@ -1,11 +1,15 @@
 //! Under exactly-once: the rows that the last transaction published, as it records them.
 //! After a crash they may still be in the table, and are deleted before anything is read.
 
+use super::table::Table;
 use crate::checkpoint::Closed;
 use crate::error::Result;
-use crate::state::{Records, read};
+use crate::source::postgres::{classify, quote};
+use crate::state::{Records, Store, read};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::HashSet;
+use tokio_postgres::Client;
 
 /// Key of the first record; the others are numbered.
 const KEY: &str = "published";
@@ -34,7 +38,10 @@ pub fn records(closed: &Closed) -> Result<Vec<(String, Value)>> {
     let row = |(position, id): &(crate::event::Position, crate::event::Shared)| {
         (i64::try_from(position.commit).unwrap_or(i64::MAX), id.to_string())
     };
-    let rows: Vec<_> = closed.done.iter().map(row).collect();
+    Ok(parts(closed.done.iter().map(row)))
+}
+
+fn parts(rows: impl Iterator<Item = (i64, String)>) -> Vec<(String, Value)> {
     let mut parts: Vec<Vec<(i64, String)>> = Vec::new();
     let mut room = 0;
     for row in rows {
@@ -50,7 +57,7 @@ pub fn records(closed: &Closed) -> Result<Vec<(String, Value)>> {
     // Also where there is none: what the one before recorded is deleted by now.
     let of = parts.len().max(1);
     parts.resize(of, Vec::new());
-    Ok(parts.into_iter().enumerate().map(|(n, rows)| (key(n), serde_json::json!({ "of": of, "rows": rows }))).collect())
+    parts.into_iter().enumerate().map(|(n, rows)| (key(n), serde_json::json!({ "of": of, "rows": rows }))).collect()
 }
 
 /// What the last transaction published.
@@ -64,6 +71,35 @@ pub fn find(found: &Records) -> Result<Vec<(i64, String)>> {
         rows.extend(read::<Part>(found, &key(part))?.unwrap_or_default().rows);
     }
     Ok(rows)
+}
+
+/// The rows with these numbers that are in the table, with the ids that they have there.
+///
+/// # Errors
+/// `DatabaseUnavailable` or `DatabaseUnusable`.
+pub async fn still_there(client: &Client, table: &Table, rows: &[(i64, String)]) -> Result<Vec<(i64, String)>> {
+    let sql =
+        format!("SELECT {0}, {1}::text FROM {2} WHERE {0} = ANY ($1)", quote(&table.seq.name), quote(&table.id.name), table.name.sql());
+    let seqs: Vec<i64> = rows.iter().map(|(seq, _)| *seq).collect();
+    let rows = client.query(&sql, &[&seqs]).await.map_err(|e| classify(e, "cannot look for published rows"))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Forgets rows that this server does not have, or has as others.
+///
+/// # Errors
+/// Those of the store and of [`still_there`].
+pub async fn adopt(client: &Client, table: &Table, store: &Store) -> Result<()> {
+    let records = store.load().await?;
+    if !records.contains_key(KEY) {
+        return Ok(());
+    }
+    let published = find(&records)?;
+    let there: HashSet<_> = still_there(client, table, &published).await?.into_iter().collect();
+    for (key, value) in parts(published.into_iter().filter(|row| there.contains(row))) {
+        store.put(&key, &value).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
