@@ -1,7 +1,8 @@
 //! Lanes, ledger, dead letters and epochs under a scheduler that a seed decides: events in
 //! any interleaving, acknowledgements late, letters redriven in between, deaths at any
-//! moment, in both ways of delivery. What is simulated is the source, the broker and the
-//! redrive's loop; everything between them is what runs.
+//! moment, relays that were taken over and go on, in both ways of delivery, from a table
+//! and from the log. What is simulated is the source, the broker and the redrive's loop;
+//! everything between them is what runs.
 //!
 //! `RELAY_SEED=n cargo test -p relay simulation` replays one.
 
@@ -10,9 +11,10 @@ mod broker;
 use super::Isolation;
 use super::work::Bench;
 use super::worker::Task;
-use crate::checkpoint::{Gate, Ledger, Pace};
+use crate::checkpoint::{Gate, Head, Ledger, Pace};
 use crate::config::{DeadLetters, Flow, OnFailure};
 use crate::dead_letters::{Errand, Letter, Letters, Plan as RedrivePlan, Round};
+use crate::event::Position;
 use crate::event::fixture::event;
 use crate::generation::{Board, Generation, Recent};
 use crate::sink::Sink as _;
@@ -29,8 +31,12 @@ const SEEDS: u64 = 3000;
 const STEPS: usize = 120;
 const KEYS: u64 = 4;
 
+/// Events of a transaction of the log.
+const SPAN: u64 = 3;
+
 /// What dies.
 struct Life {
+    sink: Arc<Simulated>,
     bench: Bench,
     ledger: Arc<Ledger>,
     letters: Arc<Letters>,
@@ -45,16 +51,31 @@ struct World {
     rng: StdRng,
     transactional: bool,
     board: Arc<Board>,
-    sink: Arc<Simulated>,
     max_letters: u32,
-    /// Key and version of each row that is in the source.
+    /// Key and version of each row that is in the source; of the log, of all.
     rows: BTreeMap<u64, (u64, u64)>,
+    /// Whether the source is the log, which forgets nothing, and is read from a position.
+    log: bool,
+    /// How far that is published, as it is remembered.
+    recorded: Option<Head>,
     inserted: Vec<u64>,
     life: Life,
+    /// One that was taken over, and does not know.
+    zombie: Option<Life>,
 }
 
 fn lane_of(key: u64) -> usize {
     usize::try_from(key % 3).expect("a lane")
+}
+
+/// Where the log has a row: transactions of three.
+fn place(seq: u64) -> Position {
+    Position { commit: seq / SPAN * 10, index: seq % SPAN }
+}
+
+/// Whether everything up to there includes it.
+fn covers(head: Option<Head>, at: Position) -> bool {
+    head.is_some_and(|head| if head.event { at <= head.position } else { at < head.position })
 }
 
 fn begin(board: &Arc<Board>, sink: &Arc<Simulated>, transactional: bool, max_events: u32) -> Life {
@@ -73,6 +94,7 @@ fn begin(board: &Arc<Board>, sink: &Arc<Simulated>, transactional: bool, max_eve
         skips: None,
     };
     Life {
+        sink: Arc::clone(sink),
         bench: Bench::new(board, Arc::clone(sink) as _, isolation),
         ledger,
         letters,
@@ -88,10 +110,12 @@ impl World {
     fn new(seed: u64, board: &Arc<Board>) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let (transactional, max_letters) = (rng.random(), if rng.random_bool(0.3) { rng.random_range(1..4) } else { 1000 });
-        let sink = Arc::new(Simulated(Mutex::new(Broker { transactional, ..Broker::default() })));
+        let broker = Arc::new(Mutex::new(Broker { transactional, ..Broker::default() }));
+        let sink = Arc::new(Simulated::next(&broker));
         let life = begin(board, &sink, transactional, max_letters);
         let inserted = vec![0; usize::try_from(KEYS).expect("few")];
-        Self { rng, transactional, board: Arc::clone(board), sink, max_letters, rows: BTreeMap::new(), inserted, life }
+        let (board, rows, log) = (Arc::clone(board), BTreeMap::new(), rng.random());
+        Self { rng, transactional, board, max_letters, rows, log, recorded: None, inserted, life, zombie: None }
     }
 
     fn insert(&mut self) {
@@ -101,19 +125,27 @@ impl World {
         let (version, seq) = (*version, self.inserted.iter().sum());
         self.rows.insert(seq, (key, version));
         if self.rng.random_bool(0.1) {
-            self.sink.broker().poison.insert(seq);
+            self.life.sink.broker().poison.insert((key, version));
         }
     }
 
     fn read(&mut self, count: usize) {
-        let life = &mut self.life;
-        let new: Vec<_> = self.rows.iter().filter(|(seq, _)| !life.read.contains(seq)).take(count).map(|(seq, row)| (*seq, *row)).collect();
+        let (log, recorded, life) = (self.log, self.recorded, &mut self.life);
+        let is_new = |seq: &u64| !(life.read.contains(seq) || log && covers(recorded, place(*seq)));
+        let new: Vec<_> = self.rows.iter().filter(|(seq, _)| is_new(seq)).take(count).map(|(seq, row)| (*seq, *row)).collect();
         for (seq, (key, version)) in new {
             let mut event = event(seq);
+            if log {
+                event.position = place(seq);
+            }
             event.key = Some(Bytes::from(key.to_string()));
             event.payload = Some(Bytes::from(format!("{key}/{version}")));
             let Some(ticket) = life.ledger.try_admit(event.position, event.size(), &event.id) else { return };
             life.read.insert(seq);
+            if log && seq % SPAN == SPAN - 1 {
+                // The end of a transaction, where the next one may begin.
+                life.ledger.pass(place(seq + 1));
+            }
             life.queues.entry(lane_of(key)).or_default().push_back(Task::Event(event, ticket));
         }
     }
@@ -130,26 +162,46 @@ impl World {
     }
 
     fn acknowledge(&mut self, count: usize) {
-        drop(self.sink.broker().acknowledge(count));
+        if self.life.sink.is_fenced() {
+            return;
+        }
+        let tickets = self.life.sink.broker().acknowledge(count);
+        drop(tickets);
         self.go_on_redriving();
     }
 
     /// Takes what is done out of the source.
     fn settle(&mut self) {
-        let (done, _) = self.life.ledger.take_done();
-        self.rows.retain(|seq, _| !done.iter().any(|position| position.commit == *seq));
+        let (done, head) = self.life.ledger.take_done();
+        self.leave(done.iter().copied());
+        // One that was taken over has lost the right to say so; in a transaction it is said there.
+        if !self.transactional {
+            self.recorded = self.recorded.max(head);
+        }
+    }
+
+    /// The source is told that these are published.
+    fn leave(&mut self, done: impl Iterator<Item = Position>) {
+        if !self.log {
+            done.for_each(|position| {
+                self.rows.remove(&position.commit);
+            });
+        }
     }
 
     /// Ends the epoch, where everything of it is acknowledged.
     fn commit(&mut self) {
-        if !self.transactional || self.life.ledger.progress().in_flight > 0 {
+        let progress = self.life.ledger.progress();
+        if !self.transactional || progress.in_flight > 0 || progress.abandoned > 0 || self.life.sink.is_fenced() {
             return;
         }
         self.life.ledger.close();
         let closed = futures_util::FutureExt::now_or_never(self.life.ledger.seal()).expect("nothing is in flight");
-        self.sink.broker().commit();
-        // The record of it is in the transaction: also after a death these are deleted.
-        self.rows.retain(|seq, _| !closed.done.iter().any(|(position, _)| position.commit == *seq));
+        self.life.sink.broker().commit();
+        // The record of it is in the transaction: also after a death these are deleted, and
+        // the log is read from there.
+        self.leave(closed.done.iter().map(|(position, _)| *position));
+        self.recorded = self.recorded.max(closed.head);
         self.life.ledger.open(closed);
         self.settle();
     }
@@ -171,7 +223,7 @@ impl World {
             return;
         }
         // A letter that is not durable yet is not found, and is not redriven.
-        let broker = self.sink.broker();
+        let broker = life.sink.broker();
         let known = |id: &str| broker.letters.get(id).map(|bytes| serde_json::from_slice::<Letter>(bytes).expect("a letter"));
         let mut found: Vec<Letter> = plan.letters.iter().filter_map(|(_, entry)| known(&entry.id)).collect();
         drop(broker);
@@ -205,7 +257,7 @@ impl World {
                         for (at, id) in done.iter().enumerate() {
                             let ticket = Arc::new(life.ledger.admit_record(1, Arc::new(Errand::notice(id, at, &round))));
                             ticket.expect(1);
-                            self.sink.keep(id, None, &ticket).expect("keeps");
+                            life.sink.keep(id, None, &ticket).expect("keeps");
                         }
                         life.forgetting = Some((round, done));
                     }
@@ -225,7 +277,8 @@ impl World {
     /// What is with the broker, or on its way there, may be there afterwards: up to some
     /// record, for they are in order. Of an open transaction nothing is.
     fn die(&mut self) {
-        let mut broker = self.sink.broker();
+        let sink = Arc::clone(&self.life.sink);
+        let mut broker = sink.broker();
         if !self.transactional {
             let (count, all) = (broker.pending.len(), std::mem::take(&mut broker.pending));
             let cut = self.rng.random_range(0..=count);
@@ -237,16 +290,41 @@ impl World {
             drop(broker);
             drop(tickets);
         } else {
-            let all = std::mem::take(&mut broker.pending);
-            broker.uncommitted.clear();
             drop(broker);
-            drop(all);
         }
-        self.life = begin(&self.board, &self.sink, self.transactional, self.max_letters);
+        self.take_over();
+        if !self.rng.random_bool(0.3) {
+            self.zombie = None;
+        }
+    }
+
+    /// Another relay begins; in transactions, the one before may go on for a while.
+    fn take_over(&mut self) {
+        let sink = Arc::new(Simulated::next(self.life.sink.shared()));
+        let next = begin(&self.board, &sink, self.transactional, self.max_letters);
+        let before = std::mem::replace(&mut self.life, next);
+        self.zombie = self.transactional.then_some(before);
+    }
+
+    /// What the one that was taken over does.
+    fn haunt(&mut self) {
+        let Some(zombie) = self.zombie.take() else { return };
+        let owner = std::mem::replace(&mut self.life, zombie);
+        match self.rng.random_range(0..5) {
+            0 => self.read(4),
+            1 => self.work(4),
+            2 => self.acknowledge(4),
+            3 => self.commit(),
+            _ => self.settle(),
+        }
+        self.zombie = Some(std::mem::replace(&mut self.life, owner));
     }
 
     fn step(&mut self) {
         let count = self.rng.random_range(1..8);
+        if self.rng.random_bool(0.3) {
+            self.haunt();
+        }
         match self.rng.random_range(0..100) {
             0..25 => self.insert(),
             25..45 => self.read(count),
@@ -256,9 +334,9 @@ impl World {
             88..93 => self.commit(),
             93..96 => self.redrive(),
             96..98 => {
-                let mut broker = self.sink.broker();
+                let mut broker = self.life.sink.broker();
                 let mended = broker.poison.iter().min().copied();
-                broker.poison.retain(|seq| Some(*seq) != mended);
+                broker.poison.retain(|version| Some(*version) != mended);
             }
             _ => self.die(),
         }
@@ -266,7 +344,7 @@ impl World {
 
     /// Everything is mended, and done.
     fn finish(&mut self) {
-        self.sink.broker().poison.clear();
+        self.life.sink.broker().poison.clear();
         self.max_letters = 1000;
         self.die();
         for _ in 0..1000 {
@@ -278,7 +356,8 @@ impl World {
             self.commit();
             self.settle();
             self.redrive();
-            if self.rows.is_empty() && self.life.letters.index().is_empty() && self.sink.broker().letters.is_empty() {
+            let published = if self.log { self.rows.keys().all(|seq| covers(self.recorded, place(*seq))) } else { self.rows.is_empty() };
+            if published && self.life.letters.index().is_empty() && self.life.sink.broker().letters.is_empty() {
                 return;
             }
         }
@@ -287,7 +366,7 @@ impl World {
 
     fn judge(&self) {
         let mut last = vec![0; self.inserted.len()];
-        for (key, version) in &self.sink.broker().visible {
+        for (key, version) in &self.life.sink.broker().visible {
             let last = &mut last[usize::try_from(*key).expect("few")];
             assert!(*version <= *last + 1, "key {key}: {version} came first after {last}");
             assert!(!self.transactional || *version == *last + 1, "key {key}: {version} came again after {last}");
@@ -309,7 +388,7 @@ fn nothing_is_lost_reordered_or_doubled() {
             let mut world = World::new(seed, &board);
             for _ in 0..STEPS {
                 world.step();
-                letters += usize::from(!world.sink.broker().letters.is_empty());
+                letters += usize::from(!world.life.sink.broker().letters.is_empty());
                 deaths += usize::from(world.life.read.is_empty());
             }
             world.finish();

@@ -23,7 +23,10 @@ pub(super) struct Broker {
     pub(super) uncommitted: Vec<Record>,
     pub(super) visible: Vec<(u64, u64)>,
     pub(super) letters: BTreeMap<String, Vec<u8>>,
-    pub(super) poison: HashSet<u64>,
+    /// Key and version.
+    pub(super) poison: HashSet<(u64, u64)>,
+    /// Owners so far; only the newest one's producer is not fenced.
+    pub(super) owners: u64,
 }
 
 impl Broker {
@@ -54,12 +57,43 @@ impl Broker {
     }
 }
 
-#[derive(Default)]
-pub(super) struct Simulated(pub(super) Mutex<Broker>);
+/// The producer of an owner.
+pub(super) struct Simulated {
+    broker: Arc<Mutex<Broker>>,
+    owner: u64,
+}
 
 impl Simulated {
+    /// The next owner, who in transactions fences the one before and ends what it left open.
+    pub(super) fn next(broker: &Arc<Mutex<Broker>>) -> Self {
+        let mut state = broker.lock().expect("nobody panicked");
+        state.owners += 1;
+        let owner = state.owners;
+        let fenced = if state.transactional { std::mem::take(&mut state.pending) } else { VecDeque::new() };
+        state.uncommitted.clear();
+        drop(state);
+        // Without the lock, for dropping settles.
+        drop(fenced);
+        Self { broker: Arc::clone(broker), owner }
+    }
+
     pub(super) fn broker(&self) -> MutexGuard<'_, Broker> {
-        self.0.lock().expect("nobody panicked")
+        self.broker.lock().expect("nobody panicked")
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Mutex<Broker>> {
+        &self.broker
+    }
+
+    pub(super) fn is_fenced(&self) -> bool {
+        self.broker().owners != self.owner
+    }
+
+    /// What a fenced producer hands over is refused later, and never acknowledged.
+    fn hand_over(&self, record: Record, ticket: &Arc<Ticket>) {
+        if !self.is_fenced() {
+            self.broker().pending.push_back((record, Arc::clone(ticket)));
+        }
     }
 }
 
@@ -73,17 +107,17 @@ impl Sink for Simulated {
     fn publish(&self, message: &Event, _: &str, ticket: &Arc<Ticket>) -> Result<()> {
         self.check(message)?;
         let (key, version) = parts(message);
-        self.broker().pending.push_back((Record::Message(key, version), Arc::clone(ticket)));
+        self.hand_over(Record::Message(key, version), ticket);
         Ok(())
     }
 
     fn check(&self, message: &Event) -> Result<()> {
-        let refused = self.broker().poison.contains(&message.position.commit);
+        let refused = self.broker().poison.contains(&parts(message));
         if refused { Err(Error::new(Kind::MessageRefused, "poison")) } else { Ok(()) }
     }
 
     fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> Result<()> {
-        self.broker().pending.push_back((Record::Letter(id.to_owned(), letter.map(<[u8]>::to_vec)), Arc::clone(ticket)));
+        self.hand_over(Record::Letter(id.to_owned(), letter.map(<[u8]>::to_vec)), ticket);
         Ok(())
     }
 
