@@ -16,6 +16,13 @@ use std::time::{Duration, Instant};
 /// How long faults go on in each mode.
 const SECONDS: u64 = 20;
 
+/// Sources.
+const POLLED: &str = "kind = \"outbox\"";
+const LOG: &str = "kind = \"cdc\"\noutbox = \"public.outbox\"";
+
+/// What a full disk lets a file have.
+const DISK_KIB: u32 = 64;
+
 /// Everything that is made to fail, and what it is made to fail at.
 struct Stage {
     rng: StdRng,
@@ -28,10 +35,10 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(rng: StdRng, delivery: &str) -> (Self, Database, String) {
+    fn new(rng: StdRng, delivery: &str, source: &str) -> (Self, Database, String) {
         let (to_kafka, to_postgres) = (Proxy::new(), Proxy::new());
-        let kafka = services::Kafka::start(&format!("kafka-chaos-{delivery}"), &["--behind", &to_kafka.port.to_string()]);
-        let postgres = services::Postgres::start(&format!("postgres-chaos-{delivery}"), &[]);
+        let kafka = services::Kafka::start(&format!("kafka-chaos-{delivery}-{}", source.len()), &["--behind", &to_kafka.port.to_string()]);
+        let postgres = services::Postgres::start(&format!("postgres-chaos-{delivery}-{}", source.len()), &[]);
         to_kafka.lead_to(kafka.behind.as_ref().expect("a listener"));
         let database = Database::on(&postgres.url);
         database.init(&[]);
@@ -45,7 +52,7 @@ impl Stage {
         let url = format!("{before}127.0.0.1:{}/{rest}", stage.to_postgres.port);
         let toml = format!(
             "name = \"{topic}\"\ndelivery = \"{delivery}\"\n[transactions]\nmax_events = 200\nlinger = \"20ms\"\ntimeout = \"10s\"\n\
-             [source]\nkind = \"outbox\"\nurl = \"{url}\"\ntakeover_delay = \"3s\"\nlock_retry = \"50ms\"\nstatement_timeout = \"3s\"\n\
+             [source]\n{source}\nurl = \"{url}\"\ntakeover_delay = \"3s\"\nlock_retry = \"50ms\"\nstatement_timeout = \"3s\"\n\
              connect_timeout = \"2s\"\n[sink]\nkind = \"kafka\"\nbrokers = \"127.0.0.1:{kafka}\"\ntopic = \"{topic}\"\n\
              [sink.librdkafka]\n\"socket.timeout.ms\" = 5000\n\"reconnect.backoff.max.ms\" = 500\n\
              [flow]\nretry_min = \"20ms\"\nretry_max = \"500ms\"\ndrain_timeout = \"5s\"\n\
@@ -54,6 +61,9 @@ impl Stage {
             redact = component("redact").display(),
         );
         std::fs::write(stage.config(), toml).expect("writes");
+        if source == LOG {
+            Relay::run(&["init", "--cdc", "--apply", "-c", stage.config().to_str().expect("a path")]).expect(0, &[]);
+        }
         (stage, database, topic)
     }
 
@@ -63,7 +73,10 @@ impl Stage {
 
     fn start(&mut self) {
         let config = self.config();
-        self.relays.push(Relay::start(&["run", "-c", config.to_str().expect("a path")]));
+        let args = ["run", "-c", config.to_str().expect("a path")];
+        // Its log, and what it caches, end somewhere.
+        let full = self.rng.random_bool(0.2);
+        self.relays.push(if full { Relay::start_on_full_disk(&args, DISK_KIB) } else { Relay::start(&args) });
     }
 
     /// One fault, and its end. What it was, for the log.
@@ -125,9 +138,9 @@ impl Stage {
     }
 }
 
-fn chaos(delivery: &str, repeats: Repeats) {
+fn chaos(delivery: &str, source: &str, repeats: Repeats) {
     let seed = seed(&format!("chaos-{delivery}"));
-    let (mut stage, database, topic) = Stage::new(StdRng::seed_from_u64(seed), delivery);
+    let (mut stage, database, topic) = Stage::new(StdRng::seed_from_u64(seed), delivery, source);
     create_aggregates(&database, 30);
     let seconds = std::env::var("RELAY_CHAOS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
     stage.start();
@@ -144,13 +157,15 @@ fn chaos(delivery: &str, repeats: Repeats) {
         faults += 1 + usize::from(!name.is_empty());
         println!("{:>6.1} s {name} {after} ({:.1?})", begun.elapsed().as_secs_f64(), before.elapsed());
     }
-    eventually("everything is published", PATIENCE * 2, || database.try_rows() == Some(0));
-    for relay in std::mem::take(&mut stage.relays) {
-        relay.stop().expect(0, &[]);
+    if source != LOG {
+        eventually("everything is published", PATIENCE * 2, || database.try_rows() == Some(0));
     }
     let committed = versions(&database);
     let mut consumer = Consumer::on(&stage.kafka.brokers, &[&topic]);
-    consumer.until("everything", PATIENCE, |received| is_complete(received, &committed));
+    consumer.until("everything", PATIENCE * 2, |received| is_complete(received, &committed));
+    for relay in std::mem::take(&mut stage.relays) {
+        relay.stop().expect(0, &[]);
+    }
     demand(consumer.read_to_end(), &committed, repeats);
     println!("{delivery}: {faults} faults, {} versions", committed.values().sum::<i64>());
 }
@@ -159,11 +174,17 @@ fn chaos(delivery: &str, repeats: Repeats) {
 /// out of order, and repeats have the id of the first.
 #[test]
 fn at_least_once_survives_chaos() {
-    chaos("at-least-once", Repeats::SameId);
+    chaos("at-least-once", POLLED, Repeats::SameId);
 }
 
 /// The same, THEN nothing comes twice.
 #[test]
 fn exactly_once_survives_chaos() {
-    chaos("exactly-once", Repeats::Never);
+    chaos("exactly-once", POLLED, Repeats::Never);
+}
+
+/// The same of what is read from the log.
+#[test]
+fn the_log_survives_chaos() {
+    chaos("exactly-once", LOG, Repeats::Never);
 }

@@ -31,6 +31,7 @@ mod exactly_once;
 mod exactly_once_log;
 mod failover;
 mod files;
+mod full_disk;
 mod halting;
 mod registry;
 mod sinks;

@@ -6,7 +6,7 @@ use crate::commands::{
 };
 use crate::error::{Context as _, Error, Kind, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -171,9 +171,9 @@ async fn execute(command: Command) -> Result<()> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where a command's failure is said")]
 fn report(error: &Error) {
-    eprintln!("error: {error}");
+    // Where nobody can hear it, the exit code says it.
+    drop(writeln!(std::io::stderr(), "error: {error}"));
 }
 
 fn log(verbose: u8, format: LogFormat) {
@@ -186,6 +186,8 @@ fn log(verbose: u8, format: LogFormat) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(verbose > 0);
+    // It would panic where stderr cannot be written, such as on a full disk.
+    let builder = builder.log_internal_errors(false);
     // A subscriber set before (by a test) stays.
     let set = match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),

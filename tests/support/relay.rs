@@ -30,10 +30,22 @@ impl Relay {
 
     /// Starts it with these arguments and environment.
     pub fn start_with<S: AsRef<str>>(args: &[S], env: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_relay")), args, env)
+    }
+
+    /// Starts it where no file can grow beyond so many KiB, its log included.
+    pub fn start_on_full_disk<S: AsRef<str>>(args: &[S], kib: u32) -> Self {
+        let mut shell = Command::new("bash");
+        // Without the signal a write fails, as on a full disk.
+        shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_relay")]);
+        Self::spawn(shell, args, &[])
+    }
+
+    fn spawn<S: AsRef<str>>(mut command: Command, args: &[S], env: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let file = |name: &str| File::create(directory.path().join(name)).expect("a file");
         let args: Vec<String> = args.iter().map(|a| a.as_ref().to_owned()).collect();
-        let child = Command::new(env!("CARGO_BIN_EXE_relay"))
+        let child = command
             .args(&args)
             .env_remove("DATABASE_URL")
             .env_remove("KAFKA_BROKERS")

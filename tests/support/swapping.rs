@@ -52,13 +52,17 @@ impl Swapping {
         std::fs::write(self.path("relay.toml"), toml).expect("writes");
     }
 
+    pub fn config(&self) -> String {
+        self.path("relay.toml").to_str().expect("a path").to_owned()
+    }
+
     pub fn start(&self) -> Relay {
         self.start_with(&[])
     }
 
     /// Starts it with this in its environment.
     pub fn start_with(&self, env: &[(&str, &str)]) -> Relay {
-        Relay::start_with(&["run", "-c", self.path("relay.toml").to_str().expect("a path")], env)
+        Relay::start_with(&["run", "-c", &self.config()], env)
     }
 
     /// Starts it and waits until it may be swapped.
@@ -70,7 +74,7 @@ impl Swapping {
 
     /// Publishes what is there and stops.
     pub fn drain(&self) -> Finished {
-        Relay::run(&["run", "-c", self.path("relay.toml").to_str().expect("a path"), "--until-drained"])
+        Relay::run(&["run", "-c", &self.config(), "--until-drained"])
     }
 
     /// Writes a component that does this; its path.

@@ -7,9 +7,12 @@ use crate::dead_letters::Line;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{Event, write_line};
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Read at a time while the end of a file is looked for.
+const BLOCK: u64 = 64 << 10;
 
 enum Target {
     Stdout,
@@ -50,12 +53,7 @@ impl Lines {
     /// # Errors
     /// `Io` if it cannot be written.
     pub fn with_letters(mut self, path: &Path) -> Result<Self> {
-        let mut file = open(path)?;
-        // Behind half a line, which a full disk or a death left, a letter would not be one.
-        if !ends_a_line(path) {
-            let ended = file.write_all(b"\n").and_then(|()| file.sync_data());
-            ended.or_kind(Kind::Io, "cannot write to the file of the dead letters").map_err(|e| e.at("file", path.display()))?;
-        }
+        let file = open(path)?;
         self.letters = Some((Mutex::new(Some(file)), path.display().to_string()));
         Ok(self)
     }
@@ -76,21 +74,45 @@ impl Lines {
     }
 }
 
-/// Whether the last byte of a file ends a line; an empty one needs none.
-fn ends_a_line(path: &Path) -> bool {
-    let last = || -> std::io::Result<u8> {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::End(-1))?;
-        let mut byte = [0];
-        file.read_exact(&mut byte)?;
-        Ok(byte[0])
+/// Takes away half a line, which a full disk or a death left: its event was not
+/// acknowledged and comes again, and what is written behind it would be no line either.
+/// What is no file, a pipe for example, stays as it is.
+fn mend(file: &mut File, path: &Path) -> std::io::Result<()> {
+    let Ok(mut reader) = File::open(path).and_then(|file| if file.metadata()?.is_file() { Ok(file) } else { Err(ErrorKind::Other.into()) })
+    else {
+        return Ok(());
     };
-    last().is_ok_and(|byte| byte == b'\n') || std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0)
+    let (mut start, mut tail) = (reader.seek(SeekFrom::End(0))?, Vec::new());
+    while start > 0 {
+        let size = start.min(BLOCK);
+        reader.seek(SeekFrom::Start(start - size))?;
+        let mut block = vec![0; usize::try_from(size).unwrap_or_default()];
+        reader.read_exact(&mut block)?;
+        start -= size;
+        if let Some(newline) = block.iter().rposition(|byte| *byte == b'\n') {
+            start += newline as u64 + 1;
+            tail.splice(0..0, block.split_off(newline + 1));
+            break;
+        }
+        tail.splice(0..0, block);
+    }
+    if tail.is_empty() {
+        Ok(())
+    } else if serde_json::from_slice::<serde::de::IgnoredAny>(&tail).is_ok() {
+        // Somebody else's, who ends no line.
+        file.write_all(b"\n")
+    } else {
+        tracing::warn!(file = %path.display(), bytes = tail.len(), "half a line at its end is taken away");
+        file.set_len(start)
+    }
 }
 
 fn open(path: &Path) -> Result<File> {
-    let file = File::options().append(true).create(true).open(path).or_kind(Kind::Io, "cannot open the file to append to");
-    file.map_err(|e| e.at("file", path.display()).remedy("give a path in an existing, writable directory"))
+    let at = |e: Error| e.at("file", path.display()).remedy("give a path in an existing, writable directory");
+    let mut file =
+        File::options().append(true).create(true).open(path).or_kind(Kind::Io, "cannot open the file to append to").map_err(at)?;
+    mend(&mut file, path).or_kind(Kind::Io, "cannot look at the end of the file").map_err(at)?;
+    Ok(file)
 }
 
 impl Sink for Lines {
