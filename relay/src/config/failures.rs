@@ -1,12 +1,13 @@
 //! What follows from an event that fails by itself.
 
-use super::limits::at_least;
+use super::limits::{at_least, at_most, millis};
 use super::{Config, Delivery, Sink, Source};
 use crate::error::{Error, Kind, Result};
 use crate::event::check_topic_name;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// See the module. Where others wait, in the order of how much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +53,16 @@ pub struct DeadLetters {
     pub letter_bytes: ByteSize,
     /// Bytes of letters in memory at a time while they are redriven.
     pub redrive_bytes: ByteSize,
+    /// How often a letter that failed is tried again by itself, while its key waits and all
+    /// others flow. Transforms have no clock and no network: it helps where the machine was
+    /// slow, or the broker refused.
+    pub retries: u32,
+    /// How long after its first failure; doubles with jitter.
+    #[serde(with = "humantime_serde")]
+    pub retry_min: Duration,
+    /// The longest of these pauses.
+    #[serde(with = "humantime_serde")]
+    pub retry_max: Duration,
     /// Relays that died one after the other, each within seconds, after which events are
     /// run alone to find one that kills: one death happens to everybody.
     pub after_deaths: u32,
@@ -69,6 +80,9 @@ impl Default for DeadLetters {
             warn_events: 1000,
             letter_bytes: ByteSize::mib(8),
             redrive_bytes: ByteSize::mib(16),
+            retries: 0,
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(300),
             after_deaths: 2,
             attempts: 3,
         }
@@ -114,9 +128,11 @@ pub(super) fn validate(config: &Config) -> Result<()> {
         ("dead_letters.warn_events", u64::from(letters.warn_events), 1),
         ("dead_letters.letter_bytes", letters.letter_bytes.as_u64(), 1 << 10),
         ("dead_letters.redrive_bytes", letters.redrive_bytes.as_u64(), 1),
+        ("dead_letters.retry_min (ms)", millis(letters.retry_min), 1),
         ("dead_letters.after_deaths", u64::from(letters.after_deaths), 1),
         ("dead_letters.attempts", u64::from(letters.attempts), 1),
     ])?;
+    at_most(&[("dead_letters.retry_min", letters.retry_min, letters.retry_max)])?;
     // Kafka's own type for it.
     if letters.letter_bytes.as_u64() > 1 << 30 {
         return bad("dead_letters.letter_bytes", "dead_letters.letter_bytes is over 1GiB".into(), "Kafka takes no such record");

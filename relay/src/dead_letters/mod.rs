@@ -9,6 +9,7 @@
 mod desk;
 mod index;
 mod letter;
+mod retries;
 mod store;
 mod table;
 
@@ -25,6 +26,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::{Event, now};
 use crate::metrics::{LETTERS, LETTERS_WRITTEN, PARKED_KEYS};
 use crate::sink::Sink;
+use retries::Retries;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +44,7 @@ pub struct Letters {
     fresh: Mutex<HashMap<Arc<str>, Vec<u8>>>,
     /// Number of letters at which the next warning is due.
     warn_at: AtomicUsize,
+    retries: Retries,
 }
 
 /// Why a letter is written.
@@ -65,7 +68,10 @@ impl Letters {
     /// As [`Store::read`].
     pub async fn load(config: &DeadLetters, store: &Store, ledger: &Arc<Ledger>) -> Result<Self> {
         store.prepare().await?;
-        let letters = Self::of(config, ledger, store.read(true, |_| true, |letter| Ok((letter.order, letter.entry()?))).await?);
+        let found = store.read(true, |_| true, |letter| Ok((letter.attempts, letter.order, letter.entry()?))).await?;
+        let failed: Vec<_> = found.iter().map(|(attempts, _, entry)| (Arc::clone(&entry.id), *attempts, Arc::clone(&entry.code))).collect();
+        let letters = Self::of(config, ledger, found.into_iter().map(|(_, order, entry)| (order, entry)));
+        failed.iter().for_each(|(id, attempts, code)| letters.try_again(id, *attempts, code));
         let index = letters.index();
         if !index.is_empty() {
             tracing::warn!(letters = index.len(), held_keys = index.held(), place = store.place(), "there are dead letters");
@@ -86,6 +92,7 @@ impl Letters {
             ledger: Arc::clone(ledger),
             fresh: Mutex::default(),
             warn_at: AtomicUsize::new(config.warn_events as usize),
+            retries: Retries::default(),
         };
         letters.show(&letters.index());
         letters
@@ -170,8 +177,27 @@ impl Letters {
         }
         crash::point(Point::LetterWritten);
         let (label, code) = (if state == State::Dead { "dead" } else { "parked" }, letter.error.map_or(String::new(), |error| error.code));
+        self.try_again(&Arc::from(&*letter.id), letter.attempts, &code);
         metrics::counter!(LETTERS_WRITTEN, "state" => label, "code" => code).increment(1);
         Ok(())
+    }
+
+    /// A letter failed so often, with that kind of error; it is tried again if that is
+    /// configured. One that kills relays is for people.
+    fn try_again(&self, id: &Arc<str>, attempts: u32, code: &str) {
+        if code != Kind::Deadly.code() {
+            self.retries.plan(&self.config, id, attempts);
+        }
+    }
+
+    /// Waits for the next letter to be tried again by itself; for one task.
+    pub async fn due(&self) -> Arc<str> {
+        loop {
+            let id = self.retries.next().await;
+            if self.index().knows(&id) {
+                return id;
+            }
+        }
     }
 
     /// A letter that was written since the last commit, as it is in the store afterwards.

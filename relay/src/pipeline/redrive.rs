@@ -42,6 +42,14 @@ pub(super) struct Redriver {
     pub(super) since: AtomicU64,
 }
 
+/// What there is to do.
+enum Next {
+    /// Somebody asks.
+    Asked(Request),
+    /// A letter is to be tried again by itself.
+    Due(Arc<str>),
+}
+
 /// A running redriver; ends between two rounds when told to, and with its owner.
 pub(super) struct Redriving {
     stop: watch::Sender<bool>,
@@ -55,12 +63,20 @@ impl Redriving {
             let desk = Arc::clone(&redriver.desk);
             let mut requests = desk.requests().await;
             loop {
-                let request = tokio::select! {
-                    request = requests.recv() => request,
+                let next = tokio::select! {
+                    request = requests.recv() => request.map(Next::Asked),
+                    id = redriver.letters.due() => Some(Next::Due(id)),
                     // Also if nobody is there any more who could.
                     _ = stopped.wait_for(|stop| *stop) => None,
                 };
-                let Some(Request { wish, filter, by, answer }) = request else { break };
+                let Request { wish, filter, by, answer } = match next {
+                    Some(Next::Asked(request)) => request,
+                    Some(Next::Due(id)) => {
+                        redriver.retry(&id, &stopped).await;
+                        continue;
+                    }
+                    None => break,
+                };
                 let done = redriver.carry_out(wish, &filter, &stopped).await;
                 match &done {
                     Ok(done) => tracing::info!(?wish, by, ?filter, ?done, "dead letters"),
@@ -124,6 +140,15 @@ impl Redriver {
             }
         }
         Ok(answer)
+    }
+
+    /// Tries a letter again that nobody asked for.
+    async fn retry(&self, id: &str, stopped: &watch::Receiver<bool>) {
+        let filter = Filter { ids: vec![id.to_owned()], ..Filter::default() };
+        match self.redrive(&filter, stopped).await {
+            Ok(done) => tracing::info!(letter = id, ?done, "tried again by itself"),
+            Err(error) => tracing::warn!(letter = id, "{error}"),
+        }
     }
 
     async fn redrive(&self, filter: &Filter, stopped: &watch::Receiver<bool>) -> Result<Answer> {
