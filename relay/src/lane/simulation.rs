@@ -230,7 +230,7 @@ impl World {
         found.sort_by_key(|letter| letter.order);
         let round = Arc::new(Round::default());
         for (at, letter) in found.iter().enumerate() {
-            let (errand, event) = (Arc::new(Errand::new(letter, at, &round)), letter.event().expect("an event"));
+            let (errand, event) = (Arc::new(Errand::new(letter, at, false, &round)), letter.event().expect("an event"));
             let ticket = life.ledger.admit_record(event.size(), Arc::clone(&errand) as _);
             life.queues.entry(letter.lane).or_default().push_back(Task::Letter(event, ticket, errand));
         }

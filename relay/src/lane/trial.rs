@@ -121,6 +121,11 @@ impl Trial {
         put.or_kind(Kind::BrokerUnavailable, "the state does not answer")?.map_err(|e| e.at("state", self.store.place()))
     }
 
+    /// Events need not be run alone any more.
+    pub fn relax(&self) {
+        self.left.store(0, Ordering::Release);
+    }
+
     /// Nobody died for a while; `false` if that is not sure yet, for events are run alone.
     ///
     /// # Errors

@@ -213,11 +213,27 @@ impl Bench {
         if self.halted(lane) || (errand.holds && !letters.index().is_next(&errand.id)) {
             return;
         }
-        self.isolation.suspects.pardon(event.position);
+        if !errand.by_itself {
+            self.isolation.suspects.pardon(event.position);
+        }
         let plan = Arc::clone(&self.plan);
         let (generation, _) = plan.of(lane);
+        let trial = self.isolation.trial.clone();
+        let _turn = match trial.as_ref().filter(|trial| trial.is_careful()).map(|trial| trial.attempt(event)).transpose() {
+            Ok(turn) => turn,
+            Err(error) => {
+                self.lanes[lane] = Lane::Halted;
+                fail(ticket, error.at("lane", lane));
+                return;
+            }
+        };
         let Some(served) = self.lanes[lane].serve(generation) else { return };
-        let (made_by, mut produced) = (generation.chain.provenance(), served.try_out(vec![event.clone()]));
+        let made_by = generation.chain.provenance();
+        // Somebody who asks may have mended what kills.
+        let mut produced = match trial.as_ref().filter(|trial| errand.by_itself && trial.find(std::slice::from_ref(event)).is_some()) {
+            Some(trial) => Produced { failure: Some((0, trial.verdict(event))), ..Produced::default() },
+            None => served.try_out(vec![event.clone()]),
+        };
         if produced.failure.is_none() {
             self.refuse_early(&mut produced, made_by);
         }

@@ -32,8 +32,15 @@ impl Pipeline<'_> {
         let open = async {
             let control = self.open_cdc(source, target).await?;
             let session = self.session().await?;
-            let reader =
-                Reader::start(control, target, source, Arc::clone(&session.ledger), Arc::clone(store), session.epochs.is_some()).await?;
+            Ok((control, session))
+        };
+        let (control, session) = match self.until_stopped(open).await? {
+            Ok(opened) => opened,
+            Err(end) => return Ok(end),
+        };
+        let begin = async {
+            let ledger = Arc::clone(&session.ledger);
+            let reader = Reader::start(control, target, source, ledger, Arc::clone(store), session.epochs.is_some()).await?;
             if until.is_none() {
                 *until = match source.snapshot {
                     SnapshotMode::Only => Some(0),
@@ -41,11 +48,15 @@ impl Pipeline<'_> {
                     _ => None,
                 };
             }
-            Ok((reader, session))
+            Ok(reader)
         };
-        let (mut reader, session) = match self.until_stopped(open).await? {
-            Ok(opened) => opened,
-            Err(end) => return Ok(end),
+        // However it ends, the session says so.
+        let mut reader = match self.until_stopped(begin).await {
+            Ok(Ok(reader)) => reader,
+            other => {
+                session.finish(&self.reporter, false).await?;
+                return other?.map_or_else(Ok, |_| Ok(End::Stopped));
+            }
         };
         tracing::info!(database = target.label(), slot = source.slot, publication = source.publication, "reading the log");
         self.readiness.set(true);

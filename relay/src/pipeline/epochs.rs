@@ -122,9 +122,13 @@ impl Epochs {
         self.pace.learn(done, begun.elapsed());
         let (after, timeout) = (self.pace.events(), self.config.timeout);
         let what = format!("a transaction of {before} events at most was not done in time, {done} of them were");
-        Error::new(Kind::BrokerUnavailable, what)
-            .at("transactions.timeout", humantime::format_duration(timeout))
-            .remedy(format!("none needed: nothing of it is visible, and the next ones take {after} events"))
+        Error::new(Kind::BrokerUnavailable, what).at("transactions.timeout", humantime::format_duration(timeout)).remedy(
+            if after < before && !self.ledger.is_torn() {
+                format!("none needed: nothing of it is visible, and the next ones take {after} events")
+            } else {
+                "raise transactions.timeout, or lower source.snapshot_chunk_rows; nothing of it is visible".to_owned()
+            },
+        )
     }
 
     /// Writes records into the transaction, and waits until they are there.

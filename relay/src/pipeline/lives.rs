@@ -2,6 +2,7 @@
 //! an event that kills them is found.
 
 use super::{Background, HEALTHY, Pipeline};
+use crate::checkpoint::Ledger;
 use crate::config::{Config, OnFailure};
 use crate::error::Result;
 use crate::lane::Trial;
@@ -10,7 +11,16 @@ use std::sync::Arc;
 /// A relay that owns its pipeline, for as long as a session.
 pub(super) struct Living {
     pub(super) trial: Arc<Trial>,
-    _well: Background,
+    well: Background,
+}
+
+impl Living {
+    /// The session ends by itself.
+    pub(super) async fn end(self, well: bool) {
+        // Nobody says after that that it lives.
+        drop(self.well);
+        self.trial.end(well).await;
+    }
 }
 
 impl Pipeline<'_> {
@@ -18,12 +28,12 @@ impl Pipeline<'_> {
     ///
     /// # Errors
     /// Those of [`Trial::begin`].
-    pub(super) async fn living(&self) -> Result<Option<Living>> {
+    pub(super) async fn living(&self, ledger: &Arc<Ledger>) -> Result<Option<Living>> {
         let (Some(letters), Some(store)) = (&self.config.dead_letters, &self.store) else { return Ok(None) };
         let events = self.config.flow.in_flight_events as usize;
         let trial = Arc::new(Trial::begin(Arc::clone(store), &self.relay, letters, events, follows(self.config)).await?);
-        let well = Background(tokio::spawn(live_well(Arc::clone(&trial))));
-        Ok(Some(Living { trial, _well: well }))
+        let well = Background(tokio::spawn(live_well(Arc::clone(&trial), Arc::clone(ledger))));
+        Ok(Some(Living { trial, well }))
     }
 }
 
@@ -35,9 +45,13 @@ fn follows(config: &Config) -> OnFailure {
 }
 
 /// Says so once the session has lived for a while, and as often as needed.
-async fn live_well(trial: Arc<Trial>) {
+async fn live_well(trial: Arc<Trial>, ledger: Arc<Ledger>) {
     loop {
         tokio::time::sleep(HEALTHY).await;
+        // Of what was in flight when relays died, nothing is left to be run.
+        if ledger.progress().in_flight == 0 {
+            trial.relax();
+        }
         match trial.live_well().await {
             Ok(true) => return,
             Ok(false) => {}

@@ -265,7 +265,11 @@ impl Pipeline<'_> {
         match (self.identity.get_or_init(|| identity), identity) {
             (Some(known), Some(now)) if *known != now => {
                 Err(Error::new(Kind::ServerChanged, format!("another server answers: system and timeline were {known:?}, are {now:?}"))
-                    .remedy("after a failover, make sure that the new primary has lost no commit, then start the relay again"))
+                    .remedy(if self.store.is_some() {
+                        "make sure that it has every commit of the old one, then go on with `relay init --adopt-server`"
+                    } else {
+                        "after a failover, make sure that the new primary has lost no commit, then start the relay again"
+                    }))
             }
             _ => Ok(()),
         }

@@ -46,7 +46,11 @@ impl Pipeline<'_> {
             Err(end) => return Ok(end),
         };
         if session.epochs.is_some() {
-            acknowledger.settle(&found, published::find(&session.records)?).await?;
+            let settled = async { acknowledger.settle(&found, published::find(&session.records)?).await };
+            if let Err(error) = settled.await {
+                session.finish(&self.reporter, false).await?;
+                return Err(error);
+            }
         }
         self.readiness.set(true);
         self.reporter.watch(&session.ledger, backlog.map(|b| b.rows));

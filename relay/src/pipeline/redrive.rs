@@ -46,8 +46,8 @@ pub(super) struct Redriver {
 enum Next {
     /// Somebody asks.
     Asked(Request),
-    /// A letter is to be tried again by itself.
-    Due(Arc<str>),
+    /// Letters are to be tried again by themselves.
+    Due(Vec<Arc<str>>),
 }
 
 /// A running redriver; ends between two rounds when told to, and with its owner.
@@ -65,14 +65,14 @@ impl Redriving {
             loop {
                 let next = tokio::select! {
                     request = requests.recv() => request.map(Next::Asked),
-                    id = redriver.letters.due() => Some(Next::Due(id)),
+                    ids = redriver.letters.due() => Some(Next::Due(ids)),
                     // Also if nobody is there any more who could.
                     _ = stopped.wait_for(|stop| *stop) => None,
                 };
                 let Request { wish, filter, by, answer } = match next {
                     Some(Next::Asked(request)) => request,
-                    Some(Next::Due(id)) => {
-                        redriver.retry(&id, &stopped).await;
+                    Some(Next::Due(ids)) => {
+                        redriver.retry(&ids, &stopped).await;
                         continue;
                     }
                     None => break,
@@ -124,7 +124,7 @@ impl Redriver {
             return Err(Error::new(Kind::Config, "there is no such letter").remedy("`relay dead-letters list` has them all"));
         }
         let mut answer = match wish {
-            Wish::Redrive => self.redrive(filter, stopped).await?,
+            Wish::Redrive => self.redrive(|entry| filter.wants(entry), false, stopped).await?,
             Wish::Discard => {
                 let wanted = self.letters.index().select(|entry| filter.wants(entry));
                 Answer { discarded: self.forget(wanted).await, ..Answer::default() }
@@ -142,21 +142,21 @@ impl Redriver {
         Ok(answer)
     }
 
-    /// Tries a letter again that nobody asked for.
-    async fn retry(&self, id: &str, stopped: &watch::Receiver<bool>) {
-        let filter = Filter { ids: vec![id.to_owned()], ..Filter::default() };
-        match self.redrive(&filter, stopped).await {
-            Ok(done) => tracing::info!(letter = id, ?done, "tried again by itself"),
-            Err(error) => tracing::warn!(letter = id, "{error}"),
+    /// Tries letters again that nobody asked for.
+    async fn retry(&self, ids: &[Arc<str>], stopped: &watch::Receiver<bool>) {
+        let wanted: HashSet<&str> = ids.iter().map(|id| &**id).collect();
+        match self.redrive(|entry| wanted.contains(&*entry.id), true, stopped).await {
+            Ok(done) => tracing::info!(letters = ids.len(), ?done, "tried again by themselves"),
+            Err(error) => tracing::warn!(letters = ids.len(), "{error}"),
         }
     }
 
-    async fn redrive(&self, filter: &Filter, stopped: &watch::Receiver<bool>) -> Result<Answer> {
+    async fn redrive(&self, wanted: impl Fn(&Entry) -> bool, by_itself: bool, stopped: &watch::Receiver<bool>) -> Result<Answer> {
         let (mut answer, mut tried, mut patience) = (Answer::default(), HashSet::<Arc<str>>::new(), MISSING);
         while !*stopped.borrow() && patience > 0 {
             let plan = {
                 let mut index = self.letters.index();
-                let plan = index.plan(|entry| filter.wants(entry), |id| tried.contains(id), self.budget);
+                let plan = index.plan(&wanted, |id| tried.contains(id), self.budget);
                 // From here on events of these keys wait until their last letter is sent.
                 plan.whole.iter().for_each(|(lane, key)| index.close(*lane, key, true));
                 plan
@@ -177,7 +177,7 @@ impl Redriver {
             // round, and so does what is behind it.
             patience = if letters.len() < plan.letters.len() { patience - 1 } else { MISSING };
             let ids: Vec<Arc<str>> = letters.iter().map(|letter| Arc::from(&*letter.id)).collect();
-            let done = self.round(letters, &plan.whole).await;
+            let done = self.round(letters, &plan.whole, by_itself).await;
             answer.redriven += done.len();
             answer.failed += ids.len() - done.len();
             crash::point(Point::LetterPublished);
@@ -214,12 +214,12 @@ impl Redriver {
     }
 
     /// Gives letters to their lanes; those whose events are done.
-    async fn round(&self, letters: Vec<Letter>, whole: &[(usize, SourceKey)]) -> Vec<Arc<str>> {
+    async fn round(&self, letters: Vec<Letter>, whole: &[(usize, SourceKey)], by_itself: bool) -> Vec<Arc<str>> {
         let round = Arc::new(Round::default());
         let mut tasks = Vec::new();
         let ids: Vec<Arc<str>> = letters.iter().map(|letter| Arc::from(&*letter.id)).collect();
         for (at, letter) in letters.iter().enumerate() {
-            let errand = Arc::new(Errand::new(letter, at, &round));
+            let errand = Arc::new(Errand::new(letter, at, by_itself, &round));
             match letter.event() {
                 Ok(event) => {
                     let ticket = self.ledger.admit_aside(event.position, event.size(), Arc::clone(&errand) as _).await;

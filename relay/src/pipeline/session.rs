@@ -82,7 +82,7 @@ impl Pipeline<'_> {
             passing,
         });
         let owned = self.control.recall().await?;
-        let living = self.living().await?;
+        let living = self.living(&ledger).await?;
         let on_refused = self.config.on_failure(self.config.sink.on_refused());
         let isolation = Isolation {
             letters: letters.clone(),
@@ -162,7 +162,7 @@ impl Session {
         });
         ended.await.map_err(|e| Error::new(Kind::Internal, "closing the session failed").cause(e))?;
         if let Some(living) = living {
-            living.trial.end(well && !ledger.has_failed()).await;
+            living.end(well && !ledger.has_failed()).await;
         }
         reporter.ended(ledger.progress());
         ledger.take_failure().map_or(Ok(()), Err)

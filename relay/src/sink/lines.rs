@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Read at a time while the end of a file is looked for.
 const BLOCK: u64 = 64 << 10;
 
+/// How a line begins, of messages and of letters.
+const LINE: &[u8] = b"{\"";
+
 enum Target {
     Stdout,
     File(File),
@@ -82,7 +85,7 @@ fn mend(file: &mut File, path: &Path) -> std::io::Result<()> {
     else {
         return Ok(());
     };
-    let (mut start, mut tail) = (reader.seek(SeekFrom::End(0))?, Vec::new());
+    let (mut start, mut blocks) = (reader.seek(SeekFrom::End(0))?, Vec::new());
     while start > 0 {
         let size = start.min(BLOCK);
         reader.seek(SeekFrom::Start(start - size))?;
@@ -91,19 +94,22 @@ fn mend(file: &mut File, path: &Path) -> std::io::Result<()> {
         start -= size;
         if let Some(newline) = block.iter().rposition(|byte| *byte == b'\n') {
             start += newline as u64 + 1;
-            tail.splice(0..0, block.split_off(newline + 1));
+            blocks.push(block.split_off(newline + 1));
             break;
         }
-        tail.splice(0..0, block);
+        blocks.push(block);
     }
+    blocks.reverse();
+    let tail = blocks.concat();
+    let whole = serde_json::from_slice::<serde::de::IgnoredAny>(&tail).is_ok();
     if tail.is_empty() {
         Ok(())
-    } else if serde_json::from_slice::<serde::de::IgnoredAny>(&tail).is_ok() {
-        // Somebody else's, who ends no line.
-        file.write_all(b"\n")
-    } else {
+    } else if tail.starts_with(LINE) && !whole {
         tracing::warn!(file = %path.display(), bytes = tail.len(), "half a line at its end is taken away");
         file.set_len(start)
+    } else {
+        // Somebody else's, who ends no line.
+        file.write_all(b"\n")
     }
 }
 

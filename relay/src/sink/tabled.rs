@@ -5,6 +5,7 @@ use crate::checkpoint::Ticket;
 use crate::dead_letters::{Table, Write};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::Event;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -22,6 +23,7 @@ struct Kept {
 /// that has a ticket.
 pub struct Tabled {
     inner: Arc<dyn Sink>,
+    closing: Arc<AtomicBool>,
     /// Until it is closed.
     queue: Mutex<Option<UnboundedSender<Kept>>>,
     writing: Mutex<Option<JoinHandle<()>>>,
@@ -33,15 +35,16 @@ impl Tabled {
     #[must_use]
     pub fn new(inner: Arc<dyn Sink>, table: Table, runtime: Handle) -> Self {
         let (queue, letters) = unbounded_channel();
-        let writing = runtime.spawn(write(table, letters));
-        Self { inner, queue: Mutex::new(Some(queue)), writing: Mutex::new(Some(writing)), runtime }
+        let closing = Arc::new(AtomicBool::new(false));
+        let writing = runtime.spawn(write(table, letters, Arc::clone(&closing)));
+        Self { inner, closing, queue: Mutex::new(Some(queue)), writing: Mutex::new(Some(writing)), runtime }
     }
 }
 
-/// Writes letters until there is trouble or no sender any more.
-async fn write(table: Table, mut letters: UnboundedReceiver<Kept>) {
+/// Writes letters until there is trouble, or it is closed; what waits then is given up.
+async fn write(table: Table, mut letters: UnboundedReceiver<Kept>, closing: Arc<AtomicBool>) {
     let (mut writer, mut batch) = (None, Vec::new());
-    while letters.recv_many(&mut batch, LETTERS).await > 0 {
+    while letters.recv_many(&mut batch, LETTERS).await > 0 && !closing.load(Ordering::Acquire) {
         let (writes, tickets): (Vec<Write>, Vec<_>) = batch.drain(..).map(|kept: Kept| (kept.write, kept.ticket)).unzip();
         let written = async {
             let writer = match &mut writer {
@@ -86,12 +89,12 @@ impl Sink for Tabled {
 
     fn close(&self) {
         self.inner.close();
+        self.closing.store(true, Ordering::Release);
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn purge(&self) {
-        // Nothing may be written behind what is given up; the server's statement timeout
-        // bounds the wait.
+        // Nothing may be written behind what is given up; the statement timeout bounds the wait.
         if let Some(writing) = self.writing.lock().unwrap_or_else(PoisonError::into_inner).take() {
             drop(self.runtime.block_on(writing));
         }

@@ -169,7 +169,9 @@ impl Connection {
             return Err(Error::new(Kind::DatabaseUnusable, "the connection goes through a pooler, which drops session settings")
                 .remedy("the relay holds session locks and must connect to Postgres itself"));
         }
-        let identity = "SELECT s.system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c";
+        // Not the checkpoint's timeline: after a promotion that is the old one for a while.
+        let identity = "SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN 0 \
+                        ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int4 END FROM pg_control_system()";
         match self.client.query_one(identity, &[]).await {
             Ok(row) => Ok(Some((row.get(0), row.get(1)))),
             Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => Ok(None),
