@@ -2,10 +2,10 @@
 //! a letter; everything else is published in order.
 
 use crate::dead_letters::{Letters, STRICT, ask};
-use crate::support::component;
 use crate::support::consumer::Consumer;
 use crate::support::oracle::{Repeats, demand, is_complete};
 use crate::support::relay::{PATIENCE, Relay};
+use crate::support::{component, eventually};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -97,4 +97,32 @@ fn deaths_that_no_event_is_to_blame_for() {
     it.insert(&[(2, 2, "pass")]);
     let quiet = it.drain().expect(0, &[]);
     assert!(!quiet.stderr.contains("one at a time"), "an orderly end forgets: {}", quiet.stderr);
+}
+
+/// GIVEN a letter that kills the relay when it is tried again by itself, WHEN relays are
+/// started again and again, THEN it is found too, and left to people.
+#[test]
+fn a_letter_that_kills_when_it_is_tried_again() {
+    let it = Letters::new("", "retries = 5\nretry_min = \"20ms\"");
+    it.insert(&[(1, 1, "poison"), (2, 1, "pass")]);
+    it.drain().expect(0, &[]);
+    let name = it.list()[0]["id"].as_str().expect("a name").to_owned();
+    let id = name.rsplit_once('@').expect("an id and a place").0;
+    let deadly = || it.list()[0]["error"]["code"] == "deadly";
+    let found = (0..=2 * DEATHS).any(|_| {
+        let mut relay = Relay::start_with(&["run", "-c", &it.config()], &[("RELAY_CRASH_ON", id)]);
+        let mut found = false;
+        eventually("it dies, or finds it", PATIENCE, || {
+            found = deadly();
+            found || relay.ended().is_some()
+        });
+        found
+    });
+    assert!(found, "{:?}", it.list());
+    // Without anybody's doing it is not run any more.
+    let (relay, _) = it.serve();
+    it.insert(&[(2, 2, "pass")]);
+    it.until_done();
+    relay.stop().expect(0, &[]);
+    assert!(deadly());
 }
