@@ -29,7 +29,7 @@ test: toolchain transforms ## Run every test on a scratch Postgres and a real Ap
 
 chaos: toolchain transforms-rust ## Ten minutes of kills, pauses and a network that fails, in both ways of delivery
 	@tests/services/install.sh postgres kafka
-	RELAY_CHAOS_SECONDS=300 cargo test --locked -p relay --test integration -- chaos:: --test-threads=1 --nocapture
+	RELAY_CHAOS_SECONDS=200 cargo test --locked -p relay --test integration -- chaos:: --test-threads=1 --nocapture
 
 lint: toolchain ## fmt, clippy, deny, shellcheck
 	@.ci/stage "lint" .ci/lint

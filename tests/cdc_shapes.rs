@@ -7,7 +7,7 @@ use crate::support::consumer::Received;
 use crate::support::database::Database;
 use crate::support::oracle::{Repeats, Writers, create_aggregates};
 use crate::support::relay::{PATIENCE, Relay};
-use crate::support::{component, eventually, kills, seed};
+use crate::support::{component, eventually, kills, seed, services};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::time::{Duration, Instant};
@@ -27,16 +27,18 @@ const TOLD: &str = "
     END $$;
     CREATE TRIGGER tell AFTER UPDATE ON aggregate FOR EACH ROW EXECUTE FUNCTION tell();";
 
-/// GIVEN writers at work and a transform in the way, WHEN relays of both shapes and their
-/// walsenders are killed at random, THEN the oracle finds every change and every message.
+/// GIVEN writers at work and a transform in the way, WHEN relays of both shapes, their
+/// walsenders and Postgres are killed at random, THEN the oracle finds every change and
+/// every message.
 #[test]
 fn kills_lose_nothing_of_rows_and_messages() {
     let seed = seed("cdc-shapes");
     let mut rng = StdRng::seed_from_u64(seed);
-    let database = Database::with_outbox();
+    let postgres = services::Postgres::start("postgres-cdc-shapes", &[]);
+    let database = Database::on(&postgres.url);
+    database.init(&[]);
     create_aggregates(&database, 30);
-    let mut client = database.connect();
-    client.batch_execute(TOLD).expect("creates");
+    database.connect().batch_execute(TOLD).expect("creates");
     let rest = format!(
         "[flow]\nretry_min = \"10ms\"\nretry_max = \"50ms\"\n[[transform]]\npath = \"{}\"\nsettings = {{ fields = [\"card\"] }}",
         component("redact").display()
@@ -47,9 +49,10 @@ fn kills_lose_nothing_of_rows_and_messages() {
         capture.init(&["--apply"]).expect(0, &[]);
         capture
     });
-    let writers = Writers::start(&database, 4, 30, usize::MAX, seed);
     let mut terminated = 0;
     for n in 0..kills(KILLS) {
+        // They end before the server does.
+        let writers = Writers::start(&database, 4, 30, 40, seed.wrapping_add(10 * n as u64));
         let relays = captures.each_ref().map(|capture| Relay::start(&capture.args("run", &[])));
         if n % 3 > 0 {
             relays.iter().for_each(|relay| relay.await_log("reading the log"));
@@ -58,12 +61,20 @@ fn kills_lose_nothing_of_rows_and_messages() {
         let severed = rng.random_bool(0.5).then(|| &captures[rng.random_range(0..captures.len())]);
         if let Some(capture) = severed {
             eventually("the walsender's last moment", PATIENCE, || born.elapsed() >= life / 2);
-            terminated += usize::from(terminate(&mut client, &capture.slot));
+            terminated += usize::from(terminate(&mut database.connect(), &capture.slot));
         }
         eventually("their last moment", PATIENCE, || born.elapsed() >= life);
-        relays.into_iter().for_each(Relay::kill);
+        if n % 4 == 3 {
+            writers.join();
+            postgres.stop(true);
+            postgres.start_again();
+            // Some go on by themselves, some do not live to see it.
+            relays.into_iter().for_each(Relay::kill);
+        } else {
+            relays.into_iter().for_each(Relay::kill);
+            writers.join();
+        }
     }
-    writers.stop();
     println!("walsenders terminated: {terminated}");
     for capture in &captures {
         capture.drain().expect(0, &[]);
