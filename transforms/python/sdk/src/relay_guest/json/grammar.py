@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 from itertools import islice
 from typing import NoReturn
 
 from ..failure import Poison
+
+if sys.version_info < (3, 11, 5):
+    raise ImportError(
+        "relay_guest needs Python 3.11.5 or newer outside of a component: the regular"
+        " expressions of older ones stop too early (gh-106052)"
+    )
 
 INVALID = "invalid-json"
 """Failure code of a payload that is not JSON."""
