@@ -3,9 +3,8 @@
 
 use crate::support::relay::{PATIENCE, Relay};
 use crate::support::swapping::{Port, Swapping, chameleon};
-use crate::support::{component, eventually};
+use crate::support::{component, eventually, signal};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// How many compiled components lie in the cache in this directory.
 fn kept(cache: &Path) -> usize {
@@ -71,7 +70,7 @@ fn a_compiler_that_dies_takes_nobody_with_it() {
         let environment = std::fs::read_to_string(process.join("environ")).expect("reads");
         assert!(environment.contains("XDG_CACHE_HOME") && !environment.contains("SECRET"), "{environment}");
         let id = process.file_name().and_then(|name| name.to_str()).expect("a number");
-        assert!(Command::new("kill").args(["-KILL", id]).status().expect("kill starts").success());
+        signal(id, "KILL");
         swap.join().expect("an answer")
     });
     assert_eq!((code, report["outcome"].as_str()), (422, Some("refused")), "{report}");

@@ -12,6 +12,7 @@ pub mod services;
 pub mod swapping;
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The root of the checkout.
@@ -43,6 +44,13 @@ pub fn seed(test: &str) -> u64 {
 /// How often something is killed; `RELAY_KILLS` says another number.
 pub fn kills(usually: usize) -> usize {
     std::env::var("RELAY_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usually)
+}
+
+/// Sends a process a signal by name, such as `STOP`. By the shell's own `kill`: a bare
+/// machine has no other.
+pub fn signal(process: &str, name: &str) {
+    let status = Command::new("bash").args(["-c", "kill -s \"$0\" \"$1\"", name, process]).status().expect("bash starts");
+    assert!(status.success(), "{name} to {process}");
 }
 
 /// Waits for a condition; says what was awaited when it does not come true.

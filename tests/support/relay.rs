@@ -87,8 +87,7 @@ impl Relay {
 
     /// Sends a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill starts");
-        assert!(status.success(), "kill -s {name}");
+        super::signal(&self.child.id().to_string(), name);
     }
 
     /// Ends it with SIGKILL.

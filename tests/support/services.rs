@@ -149,7 +149,7 @@ impl Kafka {
     /// Sends its process a signal by name, such as `STOP`.
     pub fn signal(&self, name: &str) {
         let pid = std::fs::read_to_string(self.dir.as_ref().expect("own broker").join("pid")).expect("a pid");
-        assert!(Command::new("kill").args(["-s", name, pid.trim()]).status().expect("kill starts").success());
+        super::signal(pid.trim(), name);
     }
 
     /// Starts it again where it was.
