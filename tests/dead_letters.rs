@@ -97,6 +97,13 @@ impl Letters {
         tx.commit().expect("commits");
     }
 
+    /// Inserts an event that no compression makes small.
+    pub fn insert_large(&self, aggregate: i64, version: i64) {
+        let noise: String = (0..60_000).map(|_| rand::random_range('a'..='z')).collect();
+        let payload = format!("{{\"aggregate\":{aggregate},\"version\":{version},\"noise\":\"{noise}\"}}");
+        insert(&mut self.database.connect(), &aggregate.to_string(), "pass", &payload);
+    }
+
     pub fn until_done(&self) {
         eventually("the outbox is empty", PATIENCE, || self.database.rows() == 0);
     }

@@ -2,7 +2,6 @@
 
 use crate::dead_letters::Letters;
 use crate::support::consumer::{Consumer, Received, limit_topic};
-use crate::support::database::insert;
 use crate::support::eventually;
 use crate::support::oracle::{Repeats, demand, is_complete};
 use crate::support::relay::PATIENCE;
@@ -20,9 +19,7 @@ fn only_its_key_waits_for_a_retry() {
         }
         limit_topic(&it.topic, "max.message.bytes", "20000");
         let (relay, _) = it.serve();
-        let mut client = it.database.connect();
-        let noise: String = (0..60_000).map(|_| rand::random_range('a'..='z')).collect();
-        insert(&mut client, "1", "pass", &format!("{{\"aggregate\":1,\"version\":1,\"noise\":\"{noise}\"}}"));
+        it.insert_large(1, 1);
         it.insert(&[(1, 2, "pass"), (2, 1, "pass"), (2, 2, "pass")]);
         it.until_done();
         let tried = |times: u64| {
@@ -72,8 +69,7 @@ fn what_is_refused_unforeseen_is_not_sent_again_and_again() {
     std::fs::write(it.config(), toml.replace("[dead_letters]", options)).expect("writes");
     limit_topic(&it.topic, "max.message.bytes", "20000");
     let (relay, _) = it.serve();
-    let noise: String = (0..60_000).map(|_| rand::random_range('a'..='z')).collect();
-    insert(&mut it.database.connect(), "1", "pass", &format!("{{\"aggregate\":1,\"version\":1,\"noise\":\"{noise}\"}}"));
+    it.insert_large(1, 1);
     eventually("the last attempt", PATIENCE, || it.list().first().is_some_and(|letter| letter["attempts"] == 3));
     it.insert(&[(2, 1, "pass")]);
     it.until_done();
