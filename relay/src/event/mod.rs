@@ -122,9 +122,11 @@ pub struct Event {
     pub headers: Vec<Header>,
 }
 
-/// What an event costs in memory beside its bytes: the struct, its place in
-/// queue and window, librdkafka's message. Measured at 350–450 bytes.
-pub const EVENT_OVERHEAD_BYTES: usize = 512;
+/// What an event costs in memory beside its bytes: the struct, its place in queue and
+/// window, librdkafka's message with its headers, and the copy in the batch being sent.
+/// Measured with a broker that stands still, so that all of the budget is used: 22,000
+/// events of 240 B take 36 MiB more than 5,500 of them, 2.3 kB each; 44,000 of them 1.8 kB.
+pub const EVENT_OVERHEAD_BYTES: usize = 1536;
 
 impl Event {
     /// Bytes this event keeps in memory, as the budgets count them.
