@@ -45,14 +45,14 @@ fn behaves(language: &str) {
     let mut lane = lane(&[spec(path, "{}")]);
     for (n, kind) in [(4, Kind::Poison), (5, Kind::TransformHalt)] {
         let failing = event(n, if n == 4 { "fail" } else { "halt" });
-        let (at, error) = lane.run(vec![event(1, "pass"), failing, event(2, "pass")]).failure.expect("a failure");
+        let (at, error) = lane.run(&[event(1, "pass"), failing, event(2, "pass")]).failure.expect("a failure");
         assert_eq!((at, error.kind()), (1, kind));
         let report = error.to_string();
         assert!(report.contains("code=asked") && report.contains(&format!("id-{n}")), "{report}");
     }
     let types = ["pass", "drop", "emit2", "edit", "pass", "pass", "log", "echo", "anything"];
     let events: Vec<_> = types.iter().enumerate().map(|(n, t)| event(n as u64, t)).collect();
-    let produced = lane.run(events.clone());
+    let produced = lane.run(&events);
     assert!(produced.failure.is_none(), "{:?}", produced.failure);
 
     for passed in [0, 6, 8] {
@@ -96,7 +96,7 @@ fn bisecting_finds_exactly_the_guilty() {
         (0..500_usize).map(|n| event(n as u64, guilty.iter().find(|(g, _)| *g == n).map_or("pass", |(_, what)| *what))).collect();
     let (mut failed, mut passed, mut start) = (Vec::new(), Vec::new(), 0);
     while start < events.len() {
-        let produced = lane.run(events[start..].to_vec());
+        let produced = lane.run(&events[start..]);
         passed.extend(produced.messages.iter().map(|(n, _)| start + n));
         let Some((at, error)) = produced.failure else { break };
         assert!(error.to_string().contains(&format!("id-{}", start + at)), "{error}");
@@ -112,7 +112,7 @@ fn bisecting_finds_exactly_the_guilty() {
 #[test]
 fn a_leak_costs_instances_not_events() {
     let mut lane = lane(&[spec(component("guests/hostile"), "{}")]);
-    let produced = lane.run((0..300).map(|n| event(n, "leak")).collect());
+    let produced = lane.run(&(0..300).map(|n| event(n, "leak")).collect::<Vec<_>>());
     assert!(produced.failure.is_none(), "{:?}", produced.failure);
     assert_eq!(produced.messages.len(), 300);
 }
@@ -124,7 +124,7 @@ fn an_instance_is_replaced_after_the_configured_number_of_calls() {
     let mut lane = lane(&[spec]);
     let counts: Vec<_> = (0..7)
         .map(|n| {
-            let produced = lane.run(vec![event(n, "count")]);
+            let produced = lane.run(&[event(n, "count")]);
             String::from_utf8_lossy(produced.messages[0].1.payload.as_deref().expect("a count")).into_owned()
         })
         .collect();
@@ -137,14 +137,14 @@ fn an_instance_is_replaced_after_the_configured_number_of_calls() {
 fn stages_chain_and_siblings_share_their_fate() {
     let minimal = component("guests/minimal-rust");
     let mut chained = lane(&[spec(minimal.clone(), "{}"), spec(component("guests/hostile"), "{}")]);
-    let produced = chained.run(vec![event(0, "echo"), event(1, "emit2"), event(2, "pass")]);
+    let produced = chained.run(&[event(0, "echo"), event(1, "emit2"), event(2, "pass")]);
     assert!(produced.failure.is_none(), "{:?}", produced.failure);
     let ids: Vec<_> = produced.messages.iter().map(|(n, e)| (*n, e.id.to_string())).collect();
     assert_eq!(ids, [(0, "id-0".into()), (1, "id-1:0".into()), (1, "id-1:1".into()), (2, "id-2".into())]);
 
     // `emit2` twice nests the ids.
     let mut twice = lane(&[spec(minimal.clone(), "{}"), spec(minimal, "{}")]);
-    let produced = twice.run(vec![event(0, "emit2")]);
+    let produced = twice.run(&[event(0, "emit2")]);
     let ids: Vec<_> = produced.messages.iter().map(|(_, e)| e.id.to_string()).collect();
     assert_eq!(ids, ["id-0:0:0", "id-0:0:1", "id-0:1:0", "id-0:1:1"]);
 }

@@ -62,9 +62,9 @@ fn measure<T>(events: &[Event], mut run: impl FnMut(Vec<Event>) -> T) -> f64 {
 
 fn wasm(transform: &Transform, events: &[Event]) -> Result<f64> {
     let mut lane = lane(transform)?;
-    let produced = lane.run(events.to_vec());
+    let produced = lane.run(events);
     ensure!(produced.failure.is_none(), "{:?}", produced.failure);
-    Ok(measure(events, |events| lane.run(events)))
+    Ok(measure(events, |events| (lane.run(&events), events)))
 }
 
 /// All kinds, with the guest of a few lines and 250 B.

@@ -227,7 +227,7 @@ impl Sink for Measured {
 pub fn same_result() -> Result<()> {
     let event = event(1, 500, "OrderPlaced", 0);
     let mut chain = crate::boundary::lane(&transform()?)?;
-    let produced = chain.run(vec![event.clone()]);
+    let produced = chain.run(std::slice::from_ref(&event));
     let Some((_, wasm)) = produced.messages.first() else { bail!("the component published nothing: {:?}", produced.failure) };
     ensure!(Some(wasm) == native::apply(&native::create()?, &event)?.as_ref(), "Wasm and native differ: {wasm:?}");
     Ok(())

@@ -76,6 +76,11 @@ pub struct OutboxSource {
     /// Rows of one DELETE: bounds the transaction, not the throughput.
     #[serde(default = "default_delete_rows")]
     pub delete_rows: u32,
+    /// From the first event that is published to the statement that deletes it, and those
+    /// published meanwhile: a row costs Postgres less, the more there are in a DELETE. What
+    /// was not deleted before a crash comes again.
+    #[serde(default = "default_acknowledge_linger", with = "humantime_serde")]
+    pub acknowledge_linger: Duration,
 }
 
 /// Column names. Left out, the default name is used where the table has it;
@@ -154,6 +159,11 @@ const fn default_floor_warning() -> Duration {
 const fn default_delete_rows() -> u32 {
     10_000
 }
+/// Longer would only mean more to publish again after a crash.
+const MOST_ACKNOWLEDGE_LINGER: Duration = Duration::from_secs(60);
+const fn default_acknowledge_linger() -> Duration {
+    Duration::from_millis(5)
+}
 
 impl Default for OutboxSource {
     fn default() -> Self {
@@ -174,6 +184,7 @@ impl Default for OutboxSource {
             session_check: default_session_check(),
             floor_warning: default_floor_warning(),
             delete_rows: default_delete_rows(),
+            acknowledge_linger: default_acknowledge_linger(),
         }
     }
 }
@@ -207,6 +218,7 @@ impl Source {
             ("source.floor_warning (ms)", millis(outbox.floor_warning), 1000),
             ("source.delete_rows", u64::from(outbox.delete_rows), 1),
         ])?;
+        at_most(&[("source.acknowledge_linger", outbox.acknowledge_linger, MOST_ACKNOWLEDGE_LINGER)])?;
         // Meanwhile nobody looks whether the lock is still ours.
         at_most(&[("source.select_stall", outbox.select_stall, default_takeover_delay() / 2)])
     }

@@ -140,7 +140,7 @@ impl Letters {
             key: SourceKey::of(event),
             state: if reason.is_some() { State::Dead } else { State::Parked },
             holds: cause.holds,
-            bytes: event.size(),
+            bytes: event.footprint(),
             code: Arc::from(reason.as_ref().map_or("", |reason| &*reason.code)),
             transform: Arc::from(reason.as_ref().map_or("", Reason::transform)),
         };

@@ -128,16 +128,22 @@ pub struct Event {
 /// events of 240 B take 36 MiB more than 5,500 of them, 2.3 kB each; 44,000 of them 1.8 kB.
 pub const EVENT_OVERHEAD_BYTES: usize = 1536;
 
+/// What a header costs beside its bytes: two pointers with their lengths.
+const HEADER_OVERHEAD_BYTES: usize = 32;
+
 impl Event {
-    /// Bytes this event keeps in memory, as the budgets count them.
+    /// Bytes of its key, payload, row before and headers.
     #[must_use]
     pub fn size(&self) -> usize {
         let opt = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);
-        EVENT_OVERHEAD_BYTES
-            + opt(&self.key)
-            + opt(&self.payload)
-            + opt(&self.before)
-            + self.headers.iter().map(|h| h.name.len() + opt(&h.value) + 32).sum::<usize>()
+        let headers = self.headers.iter().map(|h| h.name.len() + opt(&h.value) + HEADER_OVERHEAD_BYTES);
+        opt(&self.key) + opt(&self.payload) + opt(&self.before) + headers.sum::<usize>()
+    }
+
+    /// Bytes that it takes in memory until it is done, as the budgets count them.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        EVENT_OVERHEAD_BYTES + self.size()
     }
 
     /// Adds this event's coordinates to an error.

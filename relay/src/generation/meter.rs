@@ -1,6 +1,5 @@
 //! What a generation did: counted by the lanes, a few additions a batch.
 
-use crate::event::Event;
 use crate::transform::{Produced, Strain};
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +23,7 @@ pub struct Totals {
     pub events: u64,
     /// Messages that came out.
     pub messages: u64,
-    /// Their bytes, as the budgets count them.
+    /// Bytes of their keys, payloads and headers.
     pub bytes_out: u64,
     /// Time in the chain, instances made on the way included.
     pub nanos: u64,
@@ -42,7 +41,7 @@ impl Meter {
         let events = produced.failure.as_ref().map_or(events, |(index, _)| index + 1);
         add(&self.events, events as u64);
         add(&self.messages, produced.messages.len() as u64);
-        add(&self.bytes_out, size(produced.messages.iter().map(|(_, m)| m)) as u64);
+        add(&self.bytes_out, produced.messages.iter().map(|(_, m)| m.size() as u64).sum());
         add(&self.nanos, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         add(&self.faults, u64::from(produced.strain.faults));
         add(&self.outgrown, u64::from(produced.strain.outgrown));
@@ -67,9 +66,4 @@ impl Meter {
             outgrown: get(&self.outgrown),
         }
     }
-}
-
-/// Bytes of several events, as the budgets count them.
-pub fn size<'a>(events: impl Iterator<Item = &'a Event>) -> usize {
-    events.map(Event::size).sum()
 }

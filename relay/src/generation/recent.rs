@@ -1,6 +1,5 @@
 //! The last batches of real events, for a new generation to be tried on.
 
-use super::meter::size;
 use crate::event::Event;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,14 +41,14 @@ impl Recent {
         if now < due || self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
-        let bytes = size(batch.iter());
+        let bytes = footprint(batch);
         if bytes > self.budget {
             return;
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         while kept.bytes + bytes > self.budget {
             let Some(oldest) = kept.batches.pop_front() else { break };
-            kept.bytes -= size(oldest.iter());
+            kept.bytes -= footprint(&oldest);
         }
         kept.bytes += bytes;
         kept.batches.push_back(batch.to_vec());
@@ -62,6 +61,10 @@ impl Recent {
     }
 }
 
+fn footprint(batch: &[Event]) -> usize {
+    batch.iter().map(Event::footprint).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,7 +72,7 @@ mod tests {
 
     #[test]
     fn the_newest_within_the_budget() {
-        let one = event(1).size();
+        let one = event(1).footprint();
         let recent = Recent::new(3 * one);
         for n in 0..5 {
             recent.due.store(0, Ordering::Relaxed);

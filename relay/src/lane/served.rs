@@ -19,14 +19,14 @@ impl Served {
     }
 
     /// Runs what says nothing of the generation: an event that failed before.
-    pub(super) fn try_out(&mut self, events: Vec<Event>) -> Produced {
-        crash::running(&events);
+    pub(super) fn try_out(&mut self, events: &[Event]) -> Produced {
+        crash::running(events);
         self.chain.run(events)
     }
 
     /// Runs and measures.
-    pub(super) fn run(&mut self, events: Vec<Event>) -> Produced {
-        crash::running(&events);
+    pub(super) fn run(&mut self, events: &[Event]) -> Produced {
+        crash::running(events);
         let (count, started) = (events.len(), Instant::now());
         let produced = self.chain.run(events);
         self.generation.meter.add(count, &produced, started.elapsed());

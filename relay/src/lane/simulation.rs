@@ -140,7 +140,7 @@ impl World {
             }
             event.key = Some(Bytes::from(key.to_string()));
             event.payload = Some(Bytes::from(format!("{key}/{version}")));
-            let Some(ticket) = life.ledger.try_admit(event.position, event.size(), &event.id) else { return };
+            let Some(ticket) = life.ledger.try_admit(event.position, event.footprint(), &event.id) else { return };
             life.read.insert(seq);
             if log && seq % SPAN == SPAN - 1 {
                 // The end of a transaction, where the next one may begin.
@@ -231,7 +231,7 @@ impl World {
         let round = Arc::new(Round::default());
         for (at, letter) in found.iter().enumerate() {
             let (errand, event) = (Arc::new(Errand::new(letter, at, false, &round)), letter.event().expect("an event"));
-            let ticket = life.ledger.admit_record(event.size(), Arc::clone(&errand) as _);
+            let ticket = life.ledger.admit_record(event.footprint(), Arc::clone(&errand) as _);
             life.queues.entry(letter.lane).or_default().push_back(Task::Letter(event, ticket, errand));
         }
         for (lane, key) in &plan.whole {

@@ -119,21 +119,19 @@ impl Bench {
         let plan = Arc::clone(&self.plan);
         let (generation, probation) = plan.of(lane);
         let Some(served) = self.lanes[lane].serve(generation).filter(|_| !events.is_empty()) else { return Batch::default() };
-        // What is run is used up; a failure needs it once more.
-        let kept = events.clone();
-        let mut produced = served.run(events);
+        let mut produced = served.run(&events);
         self.refuse_early(&mut produced, generation.chain.provenance());
         let reached = match (produced.failure.take(), probation) {
-            (Some(failure), Some(probation)) => self.appeal(lane, &tickets, produced, failure, &kept, probation),
+            (Some(failure), Some(probation)) => self.appeal(lane, &tickets, produced, failure, &events, probation),
             (failure, probation) => {
                 if let Some(probation) = probation {
                     probation.judge(produced.strain.fault);
                 }
-                self.conclude(lane, &tickets, Produced { failure, ..produced }, &kept, generation)
+                self.conclude(lane, &tickets, Produced { failure, ..produced }, &events, generation)
             }
         };
         match reached {
-            Reached::Before(place) => Batch { events: kept, tickets }.split_off(place),
+            Reached::Before(place) => Batch { events, tickets }.split_off(place),
             Reached::End | Reached::Halt => Batch::default(),
         }
     }
@@ -163,7 +161,7 @@ impl Bench {
     ) -> Reached {
         let (new, old) = probation.generations();
         let Some(served) = self.lanes[lane].serve(old) else { return Reached::Halt };
-        let mut second = served.run(events[index..].to_vec());
+        let mut second = served.run(&events[index..]);
         // What the sink refuses of both is the event's own failure.
         self.refuse_early(&mut second, old.chain.provenance());
         if second.failure.as_ref().is_some_and(|(first, _)| *first == 0) {
@@ -232,7 +230,7 @@ impl Bench {
         // Somebody who asks may have mended what kills.
         let mut produced = match trial.as_ref().filter(|trial| errand.by_itself && trial.find(std::slice::from_ref(event)).is_some()) {
             Some(trial) => Produced { failure: Some((0, trial.verdict(event))), ..Produced::default() },
-            None => served.try_out(vec![event.clone()]),
+            None => served.try_out(std::slice::from_ref(event)),
         };
         if produced.failure.is_none() {
             self.refuse_early(&mut produced, made_by);

@@ -30,7 +30,7 @@ pub enum Task {
 impl Task {
     fn size(&self) -> usize {
         match self {
-            Self::Event(event, _) | Self::Letter(event, ..) => event.size(),
+            Self::Event(event, _) | Self::Letter(event, ..) => event.footprint(),
             Self::Settle(_) => EVENT_OVERHEAD_BYTES,
         }
     }

@@ -118,12 +118,11 @@ impl Pipeline<'_> {
         refuse(&table, &findings)?;
         let unfinished = Unfinished::default();
         let second = target.connect().await?;
-        let rows = source.delete_rows as usize;
         let (acknowledger, floor) = if source.retain {
-            let (acknowledger, checkpoint) = Acknowledger::retaining(second, &table, rows, &self.config.name, unfinished.clone()).await?;
+            let (acknowledger, checkpoint) = Acknowledger::retaining(second, &table, source, &self.config.name, unfinished.clone()).await?;
             (acknowledger, checkpoint.floor)
         } else {
-            (Acknowledger::deleting(second, &table, rows, unfinished.clone(), waiting.to_vec()).await?, 0)
+            (Acknowledger::deleting(second, &table, source, unfinished.clone(), waiting.to_vec()).await?, 0)
         };
         let reader = Reader::new(connection, &table, source, floor, unfinished).await?;
         tracing::info!(database = target.label(), table = %name, pipeline = self.config.name, "reading the outbox");

@@ -222,7 +222,7 @@ impl Redriver {
             let errand = Arc::new(Errand::new(letter, at, by_itself, &round));
             match letter.event() {
                 Ok(event) => {
-                    let ticket = self.ledger.admit_aside(event.position, event.size(), Arc::clone(&errand) as _).await;
+                    let ticket = self.ledger.admit_aside(event.position, event.footprint(), Arc::clone(&errand) as _).await;
                     tasks.push((letter.lane, Task::Letter(event, ticket, errand)));
                 }
                 Err(error) => {

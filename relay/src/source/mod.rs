@@ -51,7 +51,7 @@ impl<'a> Intake<'a> {
     /// Takes the event if there is room, and gives it back otherwise.
     #[expect(clippy::result_large_err, reason = "the error is the event itself, moved back")]
     pub fn try_admit(&mut self, lane: usize, event: Event) -> Result<(), Event> {
-        match self.ledger.try_admit(event.position, event.size(), &event.id) {
+        match self.ledger.try_admit(event.position, event.footprint(), &event.id) {
             Some(ticket) => {
                 self.pending.push((lane, Task::Event(event, ticket)));
                 if self.pending.len() >= self.hand_over {

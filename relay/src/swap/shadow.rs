@@ -74,7 +74,7 @@ fn pass(chain: &Arc<Chain>, batches: &[Vec<Event>], patience: Duration) -> (Vec<
                 return (became, generation.meter.totals(), fault);
             }
             let (rest, started) = (&batch[from..], Instant::now());
-            let produced = lane.run(rest.to_vec());
+            let produced = lane.run(rest);
             generation.meter.add(rest.len(), &produced, started.elapsed());
             fault = produced.strain.fault.or(fault);
             let end = produced.failure.as_ref().map_or(rest.len(), |(index, _)| *index);

@@ -5,6 +5,7 @@ use super::stage::{LaneStage, Stage, Strain, Verdict};
 use crate::config::{Flow, Limits, OnFailure, Transform, When};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -137,6 +138,9 @@ pub struct Produced {
     pub strain: Strain,
 }
 
+/// An event between two stages, and the index of the one it came from.
+type Item<'a> = (usize, Cow<'a, Event>);
+
 /// One lane's instances of a chain.
 pub struct LaneChain {
     chain: Arc<Chain>,
@@ -152,11 +156,11 @@ impl LaneChain {
     }
 
     /// Runs consecutive events of the lane through the whole chain.
-    pub fn run(&mut self, events: Vec<Event>) -> Produced {
-        let mut items: Vec<(usize, Event)> = events.into_iter().enumerate().collect();
+    pub fn run(&mut self, events: &[Event]) -> Produced {
+        let mut items: Vec<Item<'_>> = events.iter().map(Cow::Borrowed).enumerate().collect();
         let (mut failure, mut follows, mut strain) = (None, None, Strain::default());
         for (stage, lane) in self.chain.stages.iter().zip(&mut self.stages) {
-            let seen: Vec<&Event> = items.iter().map(|(_, e)| e).filter(|e| stage.sees(e)).collect();
+            let seen: Vec<&Event> = items.iter().map(|(_, e)| &**e).filter(|e| stage.sees(e)).collect();
             if seen.is_empty() {
                 continue;
             }
@@ -167,14 +171,15 @@ impl LaneChain {
                 }
             }
             strain.add(lane.take_strain());
-            let made = merge(stage, items, verdicts);
-            items = made.messages;
+            let failed;
+            (items, failed) = merge(stage, items, verdicts);
             // Later stages see only what stands before it, so theirs comes first.
-            if made.failure.is_some() {
-                (failure, follows) = (made.failure, Some(stage.on_poison));
+            if failed.is_some() {
+                (failure, follows) = (failed, Some(stage.on_poison));
             }
         }
-        Produced { messages: items, failure, follows, strain }
+        let messages = items.into_iter().map(|(origin, event)| (origin, event.into_owned())).collect();
+        Produced { messages, failure, follows, strain }
     }
 }
 
@@ -198,9 +203,9 @@ fn batches<'a, 'e>(events: &'a [&'e Event], max_events: usize, max_bytes: usize)
 /// Puts a stage's verdicts in the place of the events it saw, up to the first
 /// failure. An event that failed loses its siblings too: all of it is
 /// published, or nothing.
-fn merge(stage: &Stage, items: Vec<(usize, Event)>, verdicts: Vec<Verdict>) -> Produced {
+fn merge<'a>(stage: &Stage, items: Vec<Item<'a>>, verdicts: Vec<Verdict>) -> (Vec<Item<'a>>, Option<(usize, Error)>) {
     let mut verdicts = verdicts.into_iter();
-    let mut out: Vec<(usize, Event)> = Vec::with_capacity(items.len());
+    let mut out: Vec<Item<'a>> = Vec::with_capacity(items.len());
     for (origin, event) in items {
         if !stage.sees(&event) {
             out.push((origin, event));
@@ -208,14 +213,14 @@ fn merge(stage: &Stage, items: Vec<(usize, Event)>, verdicts: Vec<Verdict>) -> P
         }
         let error = match verdicts.next() {
             Some(Ok(made)) => {
-                out.extend(made.into_iter().map(|e| (origin, e)));
+                out.extend(made.into_iter().map(|e| (origin, Cow::Owned(e))));
                 continue;
             }
             Some(Err(error)) => error,
             None => Error::new(Kind::Internal, "an event without a verdict"),
         };
         out.retain(|(o, _)| *o < origin);
-        return Produced { messages: out, failure: Some((origin, error)), ..Produced::default() };
+        return (out, Some((origin, error)));
     }
-    Produced { messages: out, ..Produced::default() }
+    (out, None)
 }

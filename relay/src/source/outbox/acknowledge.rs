@@ -1,14 +1,17 @@
 //! The acknowledging half, on a session of its own: deletes what is published,
 //! or (`retain`) records it.
 
+use super::ddl;
 use super::published::still_there;
 use super::table::Table;
-use super::{Unfinished, ddl, multirange};
+use super::unfinished::{Unfinished, multirange};
 use crate::checkpoint::Ledger;
+use crate::config::OutboxSource;
 use crate::error::{Error, Kind, Result};
 use crate::source::postgres::{Connection, classify, literal, quote};
 use rangemap::RangeInclusiveSet;
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio_postgres::Statement;
 
 enum Mode {
@@ -26,6 +29,8 @@ pub struct Acknowledger {
     waiting: Vec<i64>,
     /// Of one statement.
     rows: usize,
+    /// From the first that is done to their statement.
+    linger: Duration,
 }
 
 /// What `retain` remembers.
@@ -38,20 +43,26 @@ pub struct Checkpoint {
 }
 
 impl Acknowledger {
-    /// Deletes rows, `rows` at a time at most; `waiting` are those a former session
-    /// could not delete.
-    pub async fn deleting(connection: Connection, table: &Table, rows: usize, unfinished: Unfinished, waiting: Vec<i64>) -> Result<Self> {
+    /// Deletes rows; `waiting` are those a former session could not delete.
+    pub async fn deleting(
+        connection: Connection,
+        table: &Table,
+        source: &OutboxSource,
+        unfinished: Unfinished,
+        waiting: Vec<i64>,
+    ) -> Result<Self> {
         let sql = format!("DELETE FROM {} WHERE {} = ANY ($1)", table.name.sql(), quote(&table.seq.name));
         let statement = connection.client.prepare(&sql).await.map_err(|e| classify(e, "cannot prepare the delete"))?;
         waiting.iter().for_each(|seq| unfinished.insert(*seq));
-        Ok(Self { connection, statement, mode: Mode::Delete, unfinished, waiting, rows })
+        let (rows, linger) = (source.delete_rows as usize, source.acknowledge_linger);
+        Ok(Self { connection, statement, mode: Mode::Delete, unfinished, waiting, rows, linger })
     }
 
     /// Keeps rows and records progress in `relay_checkpoint`.
     pub async fn retaining(
         connection: Connection,
         table: &Table,
-        rows: usize,
+        source: &OutboxSource,
         pipeline: &str,
         unfinished: Unfinished,
     ) -> Result<(Self, Checkpoint)> {
@@ -81,7 +92,8 @@ impl Acknowledger {
         let statement = connection.client.prepare(&write).await.map_err(|e| classify(e, "cannot prepare the checkpoint"))?;
         unfinished.restore(&checkpoint);
         let mode = Mode::Retain { pipeline: pipeline.to_owned(), acknowledged: checkpoint.acknowledged.clone(), floor: checkpoint.floor };
-        Ok((Self { connection, statement, mode, unfinished, waiting: Vec::new(), rows }, checkpoint))
+        let (rows, linger) = (source.delete_rows as usize, source.acknowledge_linger);
+        Ok((Self { connection, statement, mode, unfinished, waiting: Vec::new(), rows, linger }, checkpoint))
     }
 
     /// Acknowledges what the last transaction published, as its record has it, before
@@ -120,6 +132,8 @@ impl Acknowledger {
             // First, because a former session may have left something.
             self.flush(ledger).await?;
             ledger.done().await;
+            // A statement for each row that is done costs more than the rows.
+            tokio::time::sleep(self.linger).await;
         }
     }
 
