@@ -11,19 +11,29 @@ const SHARED_NAMES: usize = 4096;
 pub struct Names<'a> {
     topic: &'a TopicTemplate,
     known: HashSet<Shared>,
+    /// Entity, event type and topic of the last event: the next one is often of its kind.
+    last: Option<[Shared; 3]>,
 }
 
 impl<'a> Names<'a> {
     /// None yet; `topic` makes the default topics.
     #[must_use]
     pub fn new(topic: &'a TopicTemplate) -> Self {
-        Self { topic, known: HashSet::new() }
+        Self { topic, known: HashSet::new(), last: None }
     }
 
     /// The default topic of an event of this entity and type.
     pub fn topic(&mut self, entity: &str, event_type: &str) -> Shared {
+        if let Some([last, of, topic]) = &self.last
+            && **last == *entity
+            && **of == *event_type
+        {
+            return topic.clone();
+        }
         let rendered = self.topic.render(entity, event_type);
-        self.share(&rendered)
+        let topic = self.share(&rendered);
+        self.last = Some([self.share(entity), self.share(event_type), topic.clone()]);
+        topic
     }
 
     /// One copy of a name that many events carry.
