@@ -78,6 +78,31 @@ fn a_slot_that_is_invalidated() {
     idle.init(&["--apply"]).expect(5, &["[slot-invalidated]"]);
 }
 
+/// GIVEN a server that keeps WAL up to a limit, WHEN a transaction that does not end has
+/// the slot keep much of it, THEN the relay warns before the limit, with what is left.
+#[test]
+fn a_slot_near_the_limit() {
+    let postgres = services::Postgres::start("postgres-cdc-near", &[]);
+    let database = Database::on(&postgres.url);
+    database.init(&[]);
+    let mut client = database.connect();
+    client.batch_execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'").expect("alters");
+    client.batch_execute("SELECT pg_reload_conf()").expect("reloads");
+    let capture = Capture::new(&database, &format!("{SOURCE}wal_warning_percent = 5\nslot_check = \"100ms\"\n"));
+    let relay = capture.start();
+    let mut holder = database.connect();
+    holder
+        .batch_execute("BEGIN; INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload) VALUES ('o', '1', 'X', '{}')")
+        .expect("begins");
+    eventually("the relay warns", PATIENCE, || {
+        client.batch_execute("SELECT pg_logical_emit_message(true, 'x', repeat('x', 1000000))").expect("writes");
+        relay.log().contains("the server keeps much WAL for this slot")
+    });
+    holder.batch_execute("COMMIT").expect("commits");
+    relay.stop().expect(0, &["left_bytes=", &capture.slot, "max_slot_wal_keep_size"]);
+    assert_eq!(capture.publish().len(), 1);
+}
+
 /// GIVEN a slot of another plugin or another database, THEN it is refused by
 /// run, check and init alike.
 #[test]

@@ -20,7 +20,7 @@ pub(super) struct Bounds {
 pub(super) struct Wave<T> {
     bounds: Bounds,
     /// Until when messages join; librdkafka sends not before that.
-    closes: Instant,
+    closes: Option<Instant>,
     bytes: usize,
     messages: usize,
     /// Handed over and not reported.
@@ -32,12 +32,11 @@ pub(super) struct Wave<T> {
 
 impl<T> Wave<T> {
     pub(super) fn new(bounds: Bounds) -> Self {
-        let closes = Instant::now();
-        Self { bounds, closes, bytes: 0, messages: 0, under_way: 0, releasing: false, waiting: VecDeque::new() }
+        Self { bounds, closes: None, bytes: 0, messages: 0, under_way: 0, releasing: false, waiting: VecDeque::new() }
     }
 
     fn begin(&mut self, now: Instant) {
-        (self.closes, self.bytes, self.messages) = (now + self.bounds.linger, 0, 0);
+        (self.closes, self.bytes, self.messages) = (now.checked_add(self.bounds.linger), 0, 0);
     }
 
     fn fits(&self, bytes: usize) -> bool {
@@ -58,7 +57,7 @@ impl<T> Wave<T> {
         if self.under_way == 0 {
             self.begin(now);
         }
-        let joins = now <= self.closes && self.fits(bytes);
+        let joins = self.closes.is_some_and(|closes| now <= closes) && self.fits(bytes);
         if joins {
             self.count(bytes);
         }
