@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
+/// A source that waits for room goes on when this part of the budget is free.
+const ROOM: usize = 8;
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) window: Window,
@@ -237,6 +240,9 @@ impl Ledger {
         state.events -= 1;
         state.bytes -= ticket.bytes;
         let idle = state.events == 0;
+        // A source that waits is woken for many events, not for each.
+        let room =
+            idle || (state.events <= self.max_events - self.max_events / ROOM && state.bytes <= self.max_bytes - self.max_bytes / ROOM);
         match (&ticket.origin, messages) {
             (Origin::Source(slot, id), Some(n)) => {
                 state.window.complete(*slot);
@@ -260,7 +266,9 @@ impl Ledger {
             self.meters.messages.increment(u64::from(n));
         }
         self.done.notify_one();
-        self.room.notify_one();
+        if room {
+            self.room.notify_one();
+        }
         if idle {
             self.settled.notify_one();
             self.idle.notify_one();
