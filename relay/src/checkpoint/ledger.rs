@@ -17,7 +17,7 @@ const ROOM: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) window: Window,
-    /// Done since the last `take_done`; bounded by what may be in flight.
+    /// Done since the last `take_done`.
     done: Vec<Position>,
     /// Under exactly-once, what belongs to the transaction that is open.
     pub(super) epoch: Epoch,
@@ -172,7 +172,7 @@ impl Ledger {
         }
     }
 
-    /// Waits until something was settled since the last try.
+    /// Waits until there is room again: an eighth of the budget, or nothing in flight.
     pub async fn room(&self) {
         self.room.notified().await;
     }

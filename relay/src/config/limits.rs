@@ -107,7 +107,7 @@ pub struct Flow {
     /// Worker threads, mapped onto the lanes; 0 is one for each core.
     pub threads: usize,
     /// Bytes of events between source and acknowledgement, all queues
-    /// together. At 500 B an event this covers a second of 50,000 events,
+    /// together. At 500 B an event this is a third of a second of 50,000 events,
     /// and keeps the process under 150 MB.
     pub in_flight_bytes: ByteSize,
     /// Events between source and acknowledgement.

@@ -76,8 +76,8 @@ pub struct OutboxSource {
     /// Rows of one DELETE: bounds the transaction, not the throughput.
     #[serde(default = "default_delete_rows")]
     pub delete_rows: u32,
-    /// From the first event that is published to the statement that deletes it, and those
-    /// published meanwhile: a row costs Postgres less, the more there are in a DELETE. What
+    /// From the first event that is published to the statement that deletes it, or records
+    /// it where rows are retained, and those published meanwhile: a row costs Postgres less, the more there are in a DELETE. What
     /// was not deleted before a crash comes again.
     #[serde(default = "default_acknowledge_linger", with = "humantime_serde")]
     pub acknowledge_linger: Duration,

@@ -132,7 +132,7 @@ pub const EVENT_OVERHEAD_BYTES: usize = 1536;
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
 impl Event {
-    /// Bytes of its key, payload, row before and headers.
+    /// Bytes of its key, payload, row before and headers, with 32 for each of these.
     #[must_use]
     pub fn size(&self) -> usize {
         let opt = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);

@@ -9,6 +9,9 @@ use tokio::sync::Notify;
 /// Mean values say little about fewer events than a batch at the boundary.
 const ENOUGH: u64 = 64;
 
+/// Bytes an event below which its size says nothing: ten times of little is little.
+const SMALL: f64 = 512.0;
+
 /// So many instances have to outgrow their memory before it is called a leak: one
 /// event may be large.
 const LEAKS: u64 = 2;
@@ -89,7 +92,7 @@ pub fn verdict(new: &Totals, old: &Totals, tolerances: &Tolerances, fault: Optio
     }
     let per = |total: u64, events: u64| total as f64 / events as f64;
     let (size, before) = (per(new.bytes_out, new.events), per(old.bytes_out, old.events));
-    if size > before.max(1.0) * tolerances.growth {
+    if size > before.max(SMALL) * tolerances.growth {
         return Some(format!(
             "output: {size:.0} bytes an event, {before:.0} of the old generation; tolerated are {} times",
             tolerances.growth

@@ -102,7 +102,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Waits until something was settled.
+    /// Waits until there is room again.
     pub async fn room(&self) {
         self.ledger.room().await;
     }

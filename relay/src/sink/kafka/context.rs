@@ -1,6 +1,5 @@
 //! Callbacks of librdkafka: delivery reports and its log.
 
-use super::accumulator::{Accumulator, Place};
 use crate::checkpoint::Ticket;
 use crate::error::{Error, Kind};
 use rdkafka::client::ClientContext;
@@ -24,7 +23,6 @@ pub(super) struct Deliveries {
     /// Whether the broker refused a message for good.
     refused: AtomicBool,
     producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
-    accumulator: Accumulator,
     /// Whether a thread waits for room; waking one is a system call.
     waiting: AtomicBool,
     reported: Mutex<()>,
@@ -33,10 +31,9 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
-    pub(super) fn new(closing: Arc<AtomicBool>, accumulator: Accumulator) -> Self {
+    pub(super) fn new(closing: Arc<AtomicBool>) -> Self {
         Self {
             closing,
-            accumulator,
             refused: AtomicBool::new(false),
             producer: OnceLock::new(),
             waiting: AtomicBool::new(false),
@@ -50,49 +47,6 @@ impl Deliveries {
     pub(super) fn watch(&self, producer: &Arc<BaseProducer<Self>>) {
         // Set once, by the one who made both.
         let _ = self.producer.set(Arc::downgrade(producer));
-    }
-
-    /// What waits for its partition.
-    pub(super) fn accumulator(&self) -> &Accumulator {
-        &self.accumulator
-    }
-
-    /// Hands over what waited for a partition, unless the sink closes.
-    fn release(&self, place: &Place) {
-        let Some(producer) = self.producer.get().and_then(Weak::upgrade) else { return };
-        let _turn = self.accumulator.turn();
-        let mut batch = place.lock().release(Instant::now());
-        while let Some((waiting, bytes)) = batch.pop_front() {
-            if self.closing.load(Ordering::Acquire) {
-                batch.push_front((waiting, bytes));
-                break;
-            }
-            match waiting.send(&producer) {
-                Ok(()) => self.accumulator.leave(bytes),
-                Err((error, waiting)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
-                    batch.push_front((waiting, bytes));
-                    self.accumulator.stall();
-                    break;
-                }
-                Err((error, waiting)) => {
-                    // As if it had been reported: the session ends, and gives up the rest.
-                    self.fail(&error, &waiting.topic, waiting.partition, &waiting.ticket);
-                    batch.push_front((waiting, bytes));
-                    break;
-                }
-            }
-        }
-        place.lock().released(batch);
-    }
-
-    fn fail(&self, error: &KafkaError, topic: &str, partition: i32, ticket: &Ticket) {
-        let ended = matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight | Code::Fatal));
-        let cause = ended.then(|| self.cause()).flatten();
-        let error = refusal(cause.as_ref().unwrap_or(error), topic, partition);
-        if error.kind() == Kind::MessageRefused {
-            self.refused.store(true, Ordering::Release);
-        }
-        ticket.fail(error.at("position", ticket.position()));
     }
 
     /// What ended the producer, where something did: librdkafka then reports
@@ -144,17 +98,17 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(_) => ticket.acknowledge(),
             Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) if self.closing.load(Ordering::Acquire) => {}
-            Err((error, message)) => self.fail(error, message.topic(), message.partition(), &ticket),
+            Err((error, message)) => {
+                let ended = matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight | Code::Fatal));
+                let cause = ended.then(|| self.cause()).flatten();
+                let error = refusal(cause.as_ref().unwrap_or(error), message.topic(), message.partition());
+                if error.kind() == Kind::MessageRefused {
+                    self.refused.store(true, Ordering::Release);
+                }
+                ticket.fail(error.at("position", ticket.position()));
+            }
         }
         drop(ticket);
-        if let Ok(message) = result
-            && let Some(place) = self.accumulator.reported(message.topic(), message.partition())
-        {
-            self.release(&place);
-        }
-        for place in self.accumulator.unstall() {
-            self.release(&place);
-        }
         if self.waiting.swap(false, Ordering::AcqRel) {
             self.changed.notify_all();
         }

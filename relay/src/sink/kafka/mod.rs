@@ -1,14 +1,12 @@
 //! Apache Kafka through librdkafka: an idempotent, gapless producer whose
 //! delivery reports complete the tickets.
 
-mod accumulator;
 mod compacted;
 mod context;
 mod options;
 mod suspects;
 mod topics;
 mod transaction;
-mod wave;
 
 pub use compacted::Compacted;
 pub use options::client_config;
@@ -21,7 +19,6 @@ use crate::checkpoint::Ticket;
 use crate::config::KafkaSink;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::event::Event;
-use accumulator::{Accumulator, Waiting, partition_of};
 use context::Deliveries;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -30,7 +27,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the poll thread waits for a delivery report at a time: bounds how
 /// late it notices that the sink closes.
@@ -95,7 +92,7 @@ impl Kafka {
         let queue_bytes = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX);
         let compressed = ["compression.type", "compression.codec"].iter().any(|o| client.get(o).is_some_and(|v| v != "none"));
         let producer: BaseProducer<Deliveries> = client
-            .create_with_context(Deliveries::new(Arc::clone(&closing), Accumulator::new(&client, queue_bytes)))
+            .create_with_context(Deliveries::new(Arc::clone(&closing)))
             .or_kind(Kind::Config, "librdkafka refuses the configuration")
             .map_err(|e| e.at("field", "sink.librdkafka").remedy("correct the option it names"))?;
         let producer = Arc::new(producer);
@@ -157,37 +154,6 @@ impl Kafka {
         }
     }
 
-    /// Hands a message to librdkafka if it may join the batch of its partition, and lets
-    /// it wait for the next otherwise; waits itself while neither has room.
-    fn accumulate<'a>(&self, message: &Event, partition: u32, mut record: BaseRecord<'a, [u8], [u8], Arc<Ticket>>) -> Result<()> {
-        let accumulator = self.producer.context().accumulator();
-        let bytes = RECORD_OVERHEAD + message.size();
-        let place = accumulator.place(&message.topic, partition as usize);
-        while !self.closing.load(Ordering::Acquire) {
-            let mut wave = place.lock();
-            if wave.joins(Instant::now(), bytes) {
-                let Err((error, back)) = self.producer.send(record) else { return Ok(()) };
-                wave.give_back();
-                drop(wave);
-                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                    let error = self.producer.context().cause().unwrap_or(error);
-                    return Err(context::refusal(&error, &message.topic, back.partition.unwrap_or(-1)));
-                }
-                record = back;
-            } else if accumulator.admit(bytes) {
-                let (headers, ticket) = (record.headers, record.delivery_opaque);
-                let (topic, key, payload) = (Arc::clone(&message.topic), message.key.clone(), message.payload.clone());
-                let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-                wave.wait(Waiting { topic, partition, key, payload, headers, ticket }, bytes);
-                return Ok(());
-            } else {
-                drop(wave);
-            }
-            self.producer.context().wait(FULL_RETRY);
-        }
-        Err(closing())
-    }
-
     /// Waits for what was sent, so that nothing is sent behind what is refused.
     fn wait_alone(&self) -> Result<()> {
         while self.producer.in_flight_count() > 0 && !self.closing.load(Ordering::Acquire) {
@@ -212,17 +178,6 @@ impl Kafka {
             headers = headers.insert(Header { key: &header.name, value: header.value.as_deref() });
         }
         headers
-    }
-
-    /// The topic of a message that fits it.
-    fn find(&self, message: &Event) -> Result<TopicInfo> {
-        let mut topic = self.topics.get(&message.topic)?;
-        if message.partition.is_some_and(|p| p >= topic.partitions) {
-            // It may have grown since.
-            topic = self.topics.find(&message.topic)?;
-        }
-        self.fits(message, &topic)?;
-        Ok(topic)
     }
 
     /// Refuses what the broker would refuse, while it is one event's own
@@ -262,7 +217,7 @@ impl Kafka {
 
 impl Sink for Kafka {
     fn publish(&self, message: &Event, made_by: &str, ticket: &Arc<Ticket>) -> Result<()> {
-        let topic = self.find(message)?;
+        self.check(message)?;
         let mut record = BaseRecord::with_opaque_to(&message.topic, Arc::clone(ticket)).headers(self.headers(message, made_by));
         if let Some(key) = &message.key {
             record = record.key(&**key);
@@ -270,15 +225,10 @@ impl Sink for Kafka {
         if let Some(payload) = &message.payload {
             record = record.payload(&**payload);
         }
-        // Without a key any partition will do, and librdkafka chooses.
-        let partition = message.partition.or_else(|| partition_of(message.key.as_deref()?, topic.partitions));
-        if let Some(partition) = partition {
+        if let Some(partition) = message.partition {
             record = record.partition(i32::try_from(partition).unwrap_or(i32::MAX));
         }
-        match partition {
-            Some(partition) if !self.singly => self.accumulate(message, partition, record),
-            _ => self.send(record),
-        }
+        self.send(record)
     }
 
     fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> Result<()> {
@@ -296,7 +246,12 @@ impl Sink for Kafka {
     }
 
     fn check(&self, message: &Event) -> Result<()> {
-        self.find(message).map(drop)
+        let mut topic = self.topics.get(&message.topic)?;
+        if message.partition.is_some_and(|p| p >= topic.partitions) {
+            // It may have grown since.
+            topic = self.topics.find(&message.topic)?;
+        }
+        self.fits(message, &topic)
     }
 
     fn flush(&self) -> Result<()> {
@@ -305,12 +260,9 @@ impl Sink for Kafka {
 
     fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        // Nothing is released any more once this returns.
-        drop(self.producer.context().accumulator().turn());
     }
 
     fn purge(&self) {
-        self.producer.context().accumulator().discard();
         self.producer.purge(PurgeConfig::default().queue().inflight());
         // Reports of purged messages drop their tickets.
         self.producer.poll(Duration::ZERO);
