@@ -3,8 +3,9 @@
 
 use crate::support::cdc::Capture;
 use crate::support::database::Database;
+use crate::support::eventually;
 use crate::support::relay::{PATIENCE, Relay};
-use crate::support::{eventually, services};
+use crate::support::services::Postgres;
 use postgres::Client;
 
 const SOURCE: &str = "outbox = \"public.outbox\"\n";
@@ -45,16 +46,23 @@ fn a_slot_that_is_dropped() {
     assert!(slots.is_empty(), "made in silence");
 }
 
+/// A server of its own that keeps so much WAL for a slot, and an outbox there.
+fn server_that_keeps(wal: &str) -> (Postgres, Database) {
+    let postgres = Postgres::start(&format!("postgres-cdc-{wal}"), &[]);
+    let database = Database::on(&postgres.url);
+    database.init(&[]);
+    let mut client = database.connect();
+    client.batch_execute(&format!("ALTER SYSTEM SET max_slot_wal_keep_size = '{wal}'")).expect("alters");
+    client.batch_execute("SELECT pg_reload_conf()").expect("reloads");
+    (postgres, database)
+}
+
 /// GIVEN a server that keeps little WAL, WHEN a slot falls behind it, idle or
 /// while it is read, THEN the relay says that it is invalidated, and ends.
 #[test]
 fn a_slot_that_is_invalidated() {
-    let postgres = services::Postgres::start("postgres-cdc-lost", &[]);
-    let database = Database::on(&postgres.url);
-    database.init(&[]);
+    let (_postgres, database) = server_that_keeps("1MB");
     let mut client = database.connect();
-    client.batch_execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'").expect("alters");
-    client.batch_execute("SELECT pg_reload_conf()").expect("reloads");
     let lose = |client: &mut Client, slot: &str| {
         eventually("the slot is lost", PATIENCE, || {
             client.batch_execute("SELECT pg_logical_emit_message(true, 'x', repeat('x', 100000)), pg_switch_wal()").expect("writes");
@@ -82,12 +90,8 @@ fn a_slot_that_is_invalidated() {
 /// the slot keep much of it, THEN the relay warns before the limit, with what is left.
 #[test]
 fn a_slot_near_the_limit() {
-    let postgres = services::Postgres::start("postgres-cdc-near", &[]);
-    let database = Database::on(&postgres.url);
-    database.init(&[]);
+    let (_postgres, database) = server_that_keeps("1GB");
     let mut client = database.connect();
-    client.batch_execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'").expect("alters");
-    client.batch_execute("SELECT pg_reload_conf()").expect("reloads");
     let capture = Capture::new(&database, &format!("{SOURCE}wal_warning_percent = 5\nslot_check = \"100ms\"\n"));
     let relay = capture.start();
     let mut holder = database.connect();
@@ -210,7 +214,7 @@ fn a_standby_takes_over() {
 /// session; who may not replicate is told what is missing.
 #[test]
 fn who_may_connect_and_how() {
-    let postgres = services::Postgres::start("postgres-cdc-tls", &["--tls"]);
+    let postgres = Postgres::start("postgres-cdc-tls", &["--tls"]);
     let database = Database::on(&postgres.url);
     database.init(&[]);
     let capture = Capture::new(&database, SOURCE);

@@ -38,8 +38,8 @@ struct Open {
 }
 
 /// Admission in source order, completion in any order, a head that only grows. A list
-/// with two ends in places that are used again: each step is one of a few stores, where a
-/// tree took a twentieth of the relay's time.
+/// with two ends in places that are used again: each step is a few stores, where taking
+/// each event out of a tree alone was a fiftieth of the relay's time.
 #[derive(Debug)]
 pub struct Window {
     places: Vec<Open>,
@@ -138,12 +138,12 @@ mod tests {
         /// Against the obvious model: the head is the last of the longest
         /// completed prefix, whatever the order of completion, and never falls.
         #[test]
-        fn head_is_the_completed_prefix(order in proptest::collection::vec((0usize..40, any::<bool>()), 0..120), n in 1usize..40) {
+        fn head_is_the_completed_prefix(order in proptest::collection::vec((0usize..40, any::<bool>(), any::<bool>()), 0..120), n in 1usize..40) {
             let mut window = Window::default();
             let mut slots: Vec<_> = (0..n).map(|i| window.admit(at(i as u64 + 1))).collect();
             let mut done = vec![false; n];
             let mut last = None;
-            for (i, more) in order {
+            for (i, more, passes) in order {
                 let i = i % slots.len();
                 window.complete(slots[i]);
                 done[i] = true;
@@ -157,6 +157,14 @@ mod tests {
                 prop_assert_eq!(window.len(), done.iter().filter(|d| !**d).count());
                 prop_assert!(window.head() >= last);
                 last = window.head();
+                if passes && window.is_empty() {
+                    // As at the end of a commit: the head moves at once, for nothing is before it.
+                    let end = Head { position: at(slots.len() as u64), event: false };
+                    window.pass(end.position);
+                    window.complete(slots[i]);
+                    prop_assert_eq!(window.head(), Some(end));
+                    return Ok(());
+                }
             }
         }
     }

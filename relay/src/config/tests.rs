@@ -96,6 +96,7 @@ fn no_bound_can_be_taken_away() {
         (outbox("session_check = \"0s\""), "source.session_check"),
         (outbox("floor_warning = \"0s\""), "source.floor_warning"),
         (outbox("delete_rows = 0"), "source.delete_rows"),
+        (outbox("acknowledge_linger = \"2m\""), "source.acknowledge_linger"),
         // Meanwhile nobody looks whether the lock is still ours.
         (outbox("select_stall = \"1m\""), "source.select_stall"),
         (cdc("hand_over_delay = \"1m\""), "source.hand_over_delay"),
