@@ -87,7 +87,7 @@ fn a_standby_that_lagged_is_promoted() {
     databases.iter().for_each(|database| write(database, 1..=3));
     topics.iter().for_each(|topic| published(topic, &[1, 2, 3]));
     eventually("the rows are gone", PATIENCE, || databases[..2].iter().all(|database| database.rows() == 0));
-    let standby = primary.standby("postgres-standby");
+    let standby = primary.standby("postgres-standby", &[]);
     cut_off(&primary, &standby);
     databases.iter().for_each(|database| write(database, 4..=6));
     topics.iter().for_each(|topic| published(topic, &[1, 2, 3, 4, 5, 6]));
@@ -115,6 +115,67 @@ fn a_standby_that_lagged_is_promoted() {
     capture.drain().expect(0, &[]);
     topics[..2].iter().for_each(|topic| published(topic, &[1, 2, 3, 4, 5, 6, 40]));
     published(&topics[2], &[1, 2, 3, 4, 5, 6, 41]);
+}
+
+/// GIVEN a slot made with `failover = true` and a standby that copies it, WHEN the primary is
+/// lost, THEN the relay stops by name, and goes on from the copy when told: nothing is lost.
+#[test]
+fn a_slot_that_fails_over() {
+    let primary = Postgres::start("postgres17-primary", &["--postgres17"]);
+    connect(&primary.url).batch_execute("SELECT pg_create_physical_replication_slot('standby')").expect("creates");
+    primary.stop(false);
+    let standby = primary.standby("postgres17-standby", &["--postgres17"]);
+    let set = |server: &Postgres, settings: &[&str]| {
+        let mut client = connect(&server.url);
+        settings.iter().for_each(|setting| client.batch_execute(&format!("ALTER SYSTEM SET {setting}")).expect("alters"));
+        client.batch_execute("SELECT pg_reload_conf()").expect("reloads");
+    };
+    set(&standby, &["primary_slot_name = 'standby'", "hot_standby_feedback = on", "wal_retrieve_retry_interval = '100ms'"]);
+    primary.start_again();
+    set(&primary, &["synchronized_standby_slots = 'standby'"]);
+
+    let database = Database::on(&primary.url);
+    database.init(&[]);
+    let capture = Capture::new(&database, &format!("{OUTBOX}failover = true\n"));
+    assert!(capture.run("status", &["--json"]).expect(0, &[]).stdout.contains("\"failover\":true"));
+    let way = Proxy::new();
+    way.lead_to(primary.address());
+    let toml = std::fs::read_to_string(capture.config()).expect("reads");
+    let led = toml.replace(&database.url, &through(&database.url, &format!("127.0.0.1:{}", way.port)));
+    std::fs::write(capture.config(), led).expect("writes");
+
+    let relay = capture.start();
+    write(&database, 1..=3);
+    published(&capture.name, &[1, 2, 3]);
+    let (mut at_primary, mut at_standby) = (connect(&primary.url), connect(&standby.url));
+    let confirmed = format!("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = '{}'", capture.slot);
+    let confirmed: String = at_primary.query_one(&confirmed, &[]).expect("asks").get(0);
+    let copied = format!(
+        "SELECT count(*) > 0 FROM pg_replication_slots WHERE slot_name = '{}' AND synced AND NOT temporary AND confirmed_flush_lsn >= '{confirmed}'",
+        capture.slot
+    );
+    eventually("the standby has the slot", PATIENCE, || {
+        // What is copied has to be behind what the standby knows of transactions.
+        at_primary.batch_execute("SELECT pg_log_standby_snapshot()").expect("logs");
+        at_standby.batch_execute("SELECT pg_sync_replication_slots()").is_ok() && at_standby.query_one(&copied, &[]).expect("asks").get(0)
+    });
+    write(&database, 4..=6);
+    published(&capture.name, &[1, 2, 3, 4, 5, 6]);
+
+    primary.stop(true);
+    at_standby.batch_execute("SELECT pg_promote()").expect("promotes");
+    way.lead_to(standby.address());
+    relay.wait().expect(5, &["[server-changed]", "timeline", "--adopt-slot"]);
+    let mut client = connect(&through(&database.url, standby.address()));
+    (7..=9).for_each(|version| write_to(&mut client, version));
+    capture.init(&["--adopt-slot"]).expect(0, &[]);
+    capture.drain().expect(0, &[]);
+    // What was confirmed after the slot was copied comes twice.
+    let received = capture.consumer().read_to_end().iter().map(|m| m.json()["version"].as_i64().expect("a version")).collect::<Vec<_>>();
+    let again = received.iter().rposition(|version| *version <= 6).map_or(6, |last| last + 1);
+    assert_eq!((&received[..6], &received[again..]), (&[1, 2, 3, 4, 5, 6][..], &[7, 8, 9][..]), "{received:?}");
+    let repeats = received[6..again].iter().rev();
+    assert!(repeats.zip((1..=6).rev()).all(|(version, expected)| *version == expected), "{received:?}");
 }
 
 /// GIVEN a relay that reads the log, WHEN the server's data is put back to what it was

@@ -1,7 +1,7 @@
 //! The contract of a sink, one suite for every kind: a ticket is acknowledged
 //! when its messages are durable, never before and never by forgetting it.
 
-use crate::support::consumer::{Consumer, create_topic};
+use crate::support::consumer::{Consumer, Received, create_topic, grow_topic};
 use crate::support::relay::PATIENCE;
 use crate::support::{eventually, services, unique};
 use relay::checkpoint::{Head, Ledger, Ticket};
@@ -125,4 +125,114 @@ fn purging_gives_up_what_is_not_durable() {
     drop(ticket);
     kafka.purge();
     assert_eq!((ledger.progress().completed, ledger.progress().abandoned), (0, 2));
+}
+
+fn kafka(topic: &str, max_events: u32, runtime: &Runtime) -> Arc<Kafka> {
+    let mut config = KafkaSink::new(&services::kafka().brokers);
+    config.topic = topic.to_owned();
+    Arc::new(Kafka::new(&config, max_events, &[topic.to_owned()], runtime.handle().clone(), None, false).expect("a sink"))
+}
+
+/// GIVEN a producer that knows a topic, WHEN the topic grows, THEN messages reach the new
+/// partitions, and those without a partition of their own go on.
+#[test]
+fn a_topic_that_grows() {
+    let topic = unique("grows");
+    create_topic(&topic, 1, &[]);
+    let runtime = Runtime::new().expect("a runtime");
+    let sink = kafka(&topic, 1000, &runtime);
+    let ledger = Ledger::new(1000, 1000);
+    let publish = |n: u64, partition: Option<u32>| {
+        let ticket = admit(&ledger, n);
+        ticket.expect(1);
+        let mut event = event(n, &topic);
+        event.partition = partition;
+        sink.publish(&event, "", &ticket).expect("accepted");
+    };
+    publish(1, Some(0));
+    eventually("one acknowledgement", PATIENCE, || ledger.progress().completed == 1);
+    grow_topic(&topic, 3);
+    publish(2, Some(2));
+    publish(3, None);
+    eventually("all acknowledgements", PATIENCE, || {
+        let failure = ledger.take_failure();
+        assert!(failure.is_none(), "{failure:?}");
+        ledger.progress().completed == 3
+    });
+    let mut consumer = Consumer::new(&[&topic]);
+    let received = consumer.until("all", PATIENCE, |r| r.len() == 3);
+    let at = |id: &str| received.iter().find(|m| m.id() == id).expect("published").partition;
+    assert_eq!((at("1"), at("2")), (0, 2));
+}
+
+/// Publishes from so many threads, each with a key of its own, until one is refused; how
+/// many were taken of each.
+fn publish_from(threads: u64, each: u64, sink: &Arc<Kafka>, topic: &str, ledger: &Arc<Ledger>) -> Vec<u64> {
+    std::thread::scope(|scope| {
+        let publish = |thread: u64| {
+            (1..=each)
+                .take_while(|n| {
+                    let mut event = event(thread * each + n, topic);
+                    event.key = Some(thread.to_string().into());
+                    let ticket = admit(ledger, thread * each + n);
+                    ticket.expect(1);
+                    sink.publish(&event, "", &ticket).is_ok()
+                })
+                .count() as u64
+        };
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || publish(thread))).collect();
+        running.into_iter().map(|thread| thread.join().expect("joined")).collect()
+    })
+}
+
+/// What a reader finds of each key must be its numbers from 1 on; how many.
+fn in_order(received: &[Received], threads: u64, each: u64) -> Vec<u64> {
+    let of = |thread: u64| {
+        let key = thread.to_string();
+        let ids = received.iter().filter(|m| m.key.as_deref() == Some(&key)).map(|m| m.id().parse::<u64>().expect("a number"));
+        let ids: Vec<_> = ids.map(|id| id - thread * each).collect();
+        assert!(ids.iter().copied().eq(1..=ids.len() as u64), "key {key}: {ids:?}");
+        ids.len() as u64
+    };
+    (0..threads).map(of).collect()
+}
+
+/// GIVEN room for ten messages in librdkafka's queue, WHEN threads publish thousands, THEN
+/// each arrives once and in order.
+#[test]
+fn a_queue_that_is_full() {
+    let (threads, each, topic) = (3, 400, unique("full"));
+    create_topic(&topic, 2, &[]);
+    let runtime = Runtime::new().expect("a runtime");
+    let sink = kafka(&topic, 1, &runtime);
+    let ledger = Ledger::new(10_000, 10_000);
+    assert_eq!(publish_from(threads, each, &sink, &topic, &ledger), [each; 3]);
+    eventually("all acknowledgements", PATIENCE, || ledger.progress().completed == threads * each);
+    let mut consumer = Consumer::new(&[&topic]);
+    assert_eq!(in_order(consumer.read_to_end(), threads, each), [each; 3]);
+}
+
+/// GIVEN threads that publish, WHEN the sink is closed and purged, THEN every event is done
+/// or given up, and of each key the first ones arrived, all that are done among them.
+#[test]
+fn closing_gives_up_the_end_and_nothing_before_it() {
+    let (threads, each, topic) = (3, 1 << 40, unique("closing"));
+    create_topic(&topic, 2, &[]);
+    let runtime = Runtime::new().expect("a runtime");
+    let sink = kafka(&topic, 1000, &runtime);
+    let ledger = Ledger::new(usize::MAX, usize::MAX);
+    std::thread::scope(|scope| {
+        let publishing = scope.spawn(|| publish_from(threads, each, &sink, &topic, &ledger));
+        eventually("some acknowledgements", PATIENCE, || ledger.progress().completed > 1000);
+        sink.close();
+        let taken = publishing.join().expect("joined");
+        assert!(taken.iter().all(|n| *n < each), "{taken:?}: all was taken before the end");
+    });
+    sink.purge();
+    drop(sink);
+    let progress = ledger.progress();
+    assert_eq!(progress.in_flight, 0);
+    let mut consumer = Consumer::new(&[&topic]);
+    let arrived: u64 = in_order(consumer.read_to_end(), threads, each).iter().sum();
+    assert!(arrived >= progress.completed, "{arrived} arrived, {} are done", progress.completed);
 }

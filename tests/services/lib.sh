@@ -9,6 +9,10 @@ kafka_cache=$cache/kafka-$kafka_version
 registry_version=v0.22.1
 registry_cache=$cache/registry-$registry_version
 
+# A newer major than Debian's, for what only that has, as npm's package: bare server programs.
+postgres17_version=17.10.0-beta.17
+postgres17_cache=$(cd "$services/../.." && pwd)/target/tools/postgres-$postgres17_version
+
 # Standard output is for the lines a caller reads; everything said goes to standard error.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -27,6 +31,16 @@ find_postgres() {
     best=$(printf '%s\n' "$best" "$bin" | sort -V | tail -n 1)
   done
   [[ -n $best ]] && echo "$best"
+}
+
+# The one above if it is new enough, else the package's.
+find_postgres17() {
+  local bin
+  if bin=$(find_postgres) && (( $("$bin/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/') >= 17 )); then
+    echo "$bin"
+    return
+  fi
+  [[ -x $postgres17_cache/native/bin/postgres ]] && echo "$postgres17_cache/native/bin"
 }
 
 find_java() {

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # One scratch Postgres on loopback, everything it owns in DIR (its unix socket too):
-#   postgres.sh start DIR [--port P] [--tls] [--standby-of DIR]
+#   postgres.sh start DIR [--port P] [--tls] [--standby-of DIR] [--postgres17]
 #   postgres.sh stop DIR [--kill]
 # start prints DATABASE_URL=… (with --tls also POSTGRES_CA=…). A DIR that was started before
-# keeps its data, port and certificate.
+# keeps its data, port, certificate and version. A standby without pg_basebackup is a copy of a
+# primary that was stopped in order.
 set -euo pipefail
 # shellcheck source=tests/services/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,12 +12,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 [[ $# -ge 2 ]] || usage
 command=$1 dir=$2
 shift 2
-port='' tls='' kill='' primary=''
+port='' tls='' kill='' primary='' find=find_postgres
 while [[ $# -gt 0 ]]; do
   case $command$1 in
     start--port) port=$2; shift ;;
     start--tls) tls=1 ;;
     start--standby-of) primary=$2; shift ;;
+    start--postgres17) find=find_postgres17 ;;
     stop--kill) kill=1 ;;
     *) usage ;;
   esac
@@ -70,7 +72,8 @@ if [[ $command = stop ]]; then
   exit
 fi
 
-bin=$(find_postgres) || die "no Postgres here: run $services/install.sh"
+[[ ! -e $dir/answer || ! -e $dir/postgres17 ]] || find=find_postgres17
+bin=$("$find") || die "no Postgres here: run $services/install.sh"
 
 # Leaves the lines that start prints in DIR/answer, last of all: a directory without it was never
 # finished and is made anew.
@@ -79,7 +82,16 @@ create() {
   port=${port:-$(free_port)}
   chown "$owner" "$home"
   install -m 600 -o "$owner" /dev/stdin "$home/password" <<<relay
-  if [[ -n $primary ]]; then
+  if [[ -n $primary && ! -x $bin/pg_basebackup ]]; then
+    local from=$primary source
+    [[ ! -L $primary/elsewhere ]] || from=$(readlink "$primary/elsewhere")
+    cp -a "$from/data" "$mark"
+    touch "$mark/standby.signal"
+    chown "$owner" "$mark/standby.signal"
+    source=$(sed -n 's|^DATABASE_URL=||p' "$primary/answer")
+    echo "primary_conninfo = '$source'" >>"$mark/postgresql.auto.conf"
+    : >"$log"
+  elif [[ -n $primary ]]; then
     PGPASSWORD=relay "${as_owner[@]}" "$bin/pg_basebackup" -D "$mark" -R -X stream -c fast --no-sync \
       -d "$(sed -n 's|^DATABASE_URL=||p' "$primary/answer")" >"$log" 2>&1 || fail 'pg_basebackup failed'
   else
@@ -114,6 +126,7 @@ END
       printf '%s\n' 'ssl = on' "ssl_cert_file = '$home/server.pem'" "ssl_key_file = '$home/server.key'"
     fi
   } >>"$mark/postgresql.conf"
+  [[ $find = find_postgres ]] || touch "$dir/postgres17"
   {
     echo "DATABASE_URL=postgres://relay:relay@127.0.0.1:$port/postgres"
     [[ -z $tls ]] || echo "POSTGRES_CA=$home/ca.pem"

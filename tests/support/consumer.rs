@@ -2,7 +2,7 @@
 
 use super::services;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -59,6 +59,20 @@ pub fn create_topic_on(brokers: &str, name: &str, partitions: i32, config: &[(&s
     super::eventually(&format!("topic {name}"), Duration::from_secs(30), || {
         let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(10)).expect("metadata");
         metadata.topics().iter().any(|t| t.name() == name && t.partitions().iter().all(|p| p.leader() >= 0))
+    });
+}
+
+/// Gives a topic more partitions.
+pub fn grow_topic(name: &str, partitions: usize) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &services::kafka().brokers).create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let results = runtime.block_on(admin.create_partitions([&NewPartitions::new(name, partitions)], &AdminOptions::new()));
+    assert!(results.expect("the request").iter().all(Result::is_ok));
+    super::eventually(&format!("topic {name} grown"), Duration::from_secs(30), || {
+        let metadata = admin.inner().fetch_metadata(Some(name), Duration::from_secs(10)).expect("metadata");
+        let partitions_now = metadata.topics()[0].partitions();
+        partitions_now.len() == partitions && partitions_now.iter().all(|p| p.leader() >= 0)
     });
 }
 

@@ -103,9 +103,9 @@ impl Postgres {
     }
 
     /// A standby of it.
-    pub fn standby(&self, name: &str) -> Self {
+    pub fn standby(&self, name: &str, flags: &[&str]) -> Self {
         let dir = self.dir.as_ref().expect("own server").to_string_lossy();
-        Self::start(name, &["--standby-of", &dir])
+        Self::start(name, &[&["--standby-of", &*dir], flags].concat())
     }
 
     /// Where its data lies.

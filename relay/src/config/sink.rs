@@ -49,6 +49,10 @@ pub struct KafkaSink {
     /// they came from.
     #[serde(default = "default_queue")]
     pub queue_bytes: ByteSize,
+    /// How long a message waits at most for those under way, so that batches are larger;
+    /// zero hands each to librdkafka at once.
+    #[serde(default = "default_hold", with = "humantime_serde")]
+    pub hold: Duration,
     /// One request to the cluster that is not about messages; longer than any healthy
     /// broker needs.
     #[serde(default = "default_request_timeout", with = "humantime_serde")]
@@ -129,6 +133,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("delivery.report.only.error", "the acknowledgement of each event"),
 ];
 
+// Some round trips to a broker nearby; one that does not answer holds up the others no longer.
+const fn default_hold() -> Duration {
+    Duration::from_millis(50)
+}
 const fn default_request_timeout() -> Duration {
     Duration::from_secs(10)
 }
@@ -148,6 +156,7 @@ impl KafkaSink {
             on_refused: None,
             trace_headers: true,
             queue_bytes: default_queue(),
+            hold: default_hold(),
             request_timeout: default_request_timeout(),
             topic_check: default_topic_check(),
             librdkafka: BTreeMap::new(),
@@ -172,8 +181,12 @@ impl KafkaSink {
             ("sink.request_timeout (ms)", millis(self.request_timeout), 1),
             ("sink.topic_check (ms)", millis(self.topic_check), 1),
         ])?;
-        // All that librdkafka takes.
-        at_most(&[("sink.request_timeout", self.request_timeout, Duration::from_secs(3600))])?;
+        at_most(&[
+            // All that librdkafka takes.
+            ("sink.request_timeout", self.request_timeout, Duration::from_secs(3600)),
+            // A second more on each event is what nobody wants.
+            ("sink.hold", self.hold, Duration::from_secs(1)),
+        ])?;
         for (name, value) in self.raw() {
             let owner = GUARANTEED.iter().chain(ALIASES).find(|(n, _)| *n == name);
             if let Some((_, owner)) = owner

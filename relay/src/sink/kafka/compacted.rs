@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 /// Between two looks for a topic that was made a moment ago.
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the broker holds back the answer that there is nothing more: every read ends with
+/// one, and a relay that starts waits for it. librdkafka's default is half a second.
+const END_WAIT: Duration = Duration::from_millis(10);
+
 /// See the module.
 #[derive(Clone)]
 pub struct Compacted {
@@ -40,6 +44,7 @@ impl Compacted {
         }
         client.remove("linger.ms");
         client.set("group.id", "relay-state").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        client.set("fetch.wait.max.ms", END_WAIT.as_millis().to_string());
         // Nothing of a transaction that is open or was given up.
         client.set("isolation.level", "read_committed");
         Ok(Self {

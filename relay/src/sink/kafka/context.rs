@@ -1,5 +1,6 @@
 //! Callbacks of librdkafka: delivery reports and its log.
 
+use super::accumulator::Accumulator;
 use crate::checkpoint::Ticket;
 use crate::error::{Error, Kind};
 use rdkafka::client::ClientContext;
@@ -23,6 +24,7 @@ pub(super) struct Deliveries {
     /// Whether the broker refused a message for good.
     refused: AtomicBool,
     producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
+    accumulator: Accumulator,
     /// Whether a thread waits for room; waking one is a system call.
     waiting: AtomicBool,
     reported: Mutex<()>,
@@ -31,9 +33,10 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
-    pub(super) fn new(closing: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(closing: Arc<AtomicBool>, accumulator: Accumulator) -> Self {
         Self {
             closing,
+            accumulator,
             refused: AtomicBool::new(false),
             producer: OnceLock::new(),
             waiting: AtomicBool::new(false),
@@ -47,6 +50,11 @@ impl Deliveries {
     pub(super) fn watch(&self, producer: &Arc<BaseProducer<Self>>) {
         // Set once, by the one who made both.
         let _ = self.producer.set(Arc::downgrade(producer));
+    }
+
+    /// What waits for messages under way.
+    pub(super) fn accumulator(&self) -> &Accumulator {
+        &self.accumulator
     }
 
     /// What ended the producer, where something did: librdkafka then reports
@@ -67,6 +75,13 @@ impl Deliveries {
         let guard = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         // Whether it came or not, the caller tries again.
         drop(self.changed.wait_timeout(guard, timeout));
+    }
+
+    /// Wakes threads that wait for room.
+    pub(super) fn room(&self) {
+        if self.waiting.swap(false, Ordering::AcqRel) {
+            self.changed.notify_all();
+        }
     }
 }
 
@@ -106,12 +121,13 @@ impl ProducerContext for Deliveries {
                     self.refused.store(true, Ordering::Release);
                 }
                 ticket.fail(error.at("position", ticket.position()));
+                // The session ends: what waits behind it need not be sent first.
+                self.accumulator.give_up();
             }
         }
         drop(ticket);
-        if self.waiting.swap(false, Ordering::AcqRel) {
-            self.changed.notify_all();
-        }
+        self.accumulator.reported();
+        self.room();
     }
 }
 

@@ -1,12 +1,15 @@
 //! Apache Kafka through librdkafka: an idempotent, gapless producer whose
 //! delivery reports complete the tickets.
 
+mod accumulator;
 mod compacted;
 mod context;
+mod handover;
 mod options;
 mod suspects;
 mod topics;
 mod transaction;
+mod wave;
 
 pub use compacted::Compacted;
 pub use options::client_config;
@@ -18,12 +21,13 @@ use super::{Sink, no_letters};
 use crate::checkpoint::Ticket;
 use crate::config::KafkaSink;
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::event::Event;
+use crate::event::{Event, Shared};
+use accumulator::Accumulator;
+use bytes::Bytes;
 use context::Deliveries;
-use rdkafka::error::KafkaError;
+use handover::{Handover, Outgoing};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -33,10 +37,6 @@ use std::time::Duration;
 /// late it notices that the sink closes.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A full queue is looked at again after this long even if no delivery report
-/// came: covers a report between the look and the wait.
-const FULL_RETRY: Duration = Duration::from_millis(20);
-
 /// Bytes a record needs beside key, value and headers in a batch of its own:
 /// batch header 61, lengths and attributes up to 30 (source: Apache Kafka,
 /// `org.apache.kafka.common.record.DefaultRecordBatch`).
@@ -45,13 +45,13 @@ const RECORD_OVERHEAD: usize = 96;
 /// See the module.
 pub struct Kafka {
     producer: Arc<BaseProducer<Deliveries>>,
+    handover: Arc<Handover>,
     topics: Topics,
     closing: Arc<AtomicBool>,
-    poller: Option<JoinHandle<()>>,
+    /// One hears the reports, one hands over what waited.
+    threads: Vec<JoinHandle<()>>,
     /// Topic of the dead letters.
-    letters: Option<String>,
-    /// Whether one message is sent at a time.
-    singly: bool,
+    letters: Option<Shared>,
     trace_headers: bool,
     compressed: bool,
     queue_bytes: usize,
@@ -91,34 +91,38 @@ impl Kafka {
         }
         let queue_bytes = usize::try_from(config.queue_bytes.as_u64()).unwrap_or(usize::MAX);
         let compressed = ["compression.type", "compression.codec"].iter().any(|o| client.get(o).is_some_and(|v| v != "none"));
+        let accumulator = Accumulator::new(&client, config.hold, queue_bytes, Arc::clone(&closing));
         let producer: BaseProducer<Deliveries> = client
-            .create_with_context(Deliveries::new(Arc::clone(&closing)))
+            .create_with_context(Deliveries::new(Arc::clone(&closing), accumulator))
             .or_kind(Kind::Config, "librdkafka refuses the configuration")
             .map_err(|e| e.at("field", "sink.librdkafka").remedy("correct the option it names"))?;
         let producer = Arc::new(producer);
         producer.context().watch(&producer);
-        let poller = {
-            let (producer, closing) = (Arc::clone(&producer), Arc::clone(&closing));
-            std::thread::Builder::new()
-                .name("kafka-poll".into())
-                .spawn(move || {
-                    while !closing.load(Ordering::Acquire) {
-                        producer.poll(POLL);
-                    }
-                })
-                .or_kind(Kind::Internal, "cannot start the poll thread")?
-        };
-        let this = Self {
+        let handover = Arc::new(Handover {
+            producer: Arc::clone(&producer),
+            closing: Arc::clone(&closing),
+            singly,
+            request_timeout: config.request_timeout,
+        });
+        let mut this = Self {
             producer,
+            handover,
             topics,
             closing,
-            poller: Some(poller),
+            threads: Vec::new(),
             letters: None,
-            singly,
             trace_headers: config.trace_headers,
             compressed,
             queue_bytes,
         };
+        let (producer, closing) = (Arc::clone(&this.producer), Arc::clone(&this.closing));
+        this.start("kafka-poll", move || {
+            while !closing.load(Ordering::Acquire) {
+                producer.poll(POLL);
+            }
+        })?;
+        let handover = Arc::clone(&this.handover);
+        this.start("kafka-send", move || handover.work())?;
         if let Some(transactional) = transactional {
             this.fence(transactional.timeout)?;
             this.begin()?;
@@ -126,40 +130,29 @@ impl Kafka {
         Ok(this)
     }
 
+    fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+        self.threads.push(thread.or_kind(Kind::Internal, "cannot start a thread for Kafka")?);
+        Ok(())
+    }
+
     /// With dead letters in that topic, if there is one.
     #[must_use]
     pub fn with_letters(mut self, topic: Option<String>) -> Self {
-        self.letters = topic;
+        self.letters = topic.map(Shared::from);
         self
     }
 
-    /// Hands a record to librdkafka; waits while its queue is full.
-    fn send<'a>(&self, mut record: BaseRecord<'a, [u8], [u8], Arc<Ticket>>) -> Result<()> {
-        loop {
-            if self.closing.load(Ordering::Acquire) {
-                return Err(closing());
-            }
-            match self.producer.send(record) {
-                Ok(()) if self.singly => return self.wait_alone(),
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    record = back;
-                    self.producer.context().wait(FULL_RETRY);
-                }
-                Err((error, back)) => {
-                    let error = self.producer.context().cause().unwrap_or(error);
-                    return Err(context::refusal(&error, back.topic, back.partition.unwrap_or(-1)));
-                }
-            }
-        }
-    }
-
-    /// Waits for what was sent, so that nothing is sent behind what is refused.
-    fn wait_alone(&self) -> Result<()> {
-        while self.producer.in_flight_count() > 0 && !self.closing.load(Ordering::Acquire) {
-            self.producer.context().wait(FULL_RETRY);
-        }
-        if self.producer.context().has_refused() { Err(closing()) } else { Ok(()) }
+    /// Takes a record that is no event's message.
+    fn put(&self, topic: &Shared, key: &[u8], payload: Option<&[u8]>, ticket: &Arc<Ticket>) -> Result<()> {
+        self.handover.take(Outgoing {
+            topic: Shared::clone(topic),
+            partition: Some(0),
+            key: Some(Bytes::copy_from_slice(key)),
+            payload: payload.map(Bytes::copy_from_slice),
+            headers: None,
+            ticket: Arc::clone(ticket),
+        })
     }
 
     fn headers(&self, message: &Event, made_by: &str) -> OwnedHeaders {
@@ -195,7 +188,7 @@ impl Kafka {
                 .at("topic", &message.topic)
                 .remedy("give the event a key (aggregate id), or do not compact the topic"));
         }
-        let opt = |b: &Option<bytes::Bytes>| b.as_ref().map_or(0, bytes::Bytes::len);
+        let opt = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);
         let headers: usize = message.headers.iter().map(|h| h.name.len() + opt(&h.value) + 10).sum();
         let size = RECORD_OVERHEAD + opt(&message.key) + opt(&message.payload) + headers + message.id.len();
         if size > self.queue_bytes {
@@ -218,21 +211,18 @@ impl Kafka {
 impl Sink for Kafka {
     fn publish(&self, message: &Event, made_by: &str, ticket: &Arc<Ticket>) -> Result<()> {
         self.check(message)?;
-        let mut record = BaseRecord::with_opaque_to(&message.topic, Arc::clone(ticket)).headers(self.headers(message, made_by));
-        if let Some(key) = &message.key {
-            record = record.key(&**key);
-        }
-        if let Some(payload) = &message.payload {
-            record = record.payload(&**payload);
-        }
-        if let Some(partition) = message.partition {
-            record = record.partition(i32::try_from(partition).unwrap_or(i32::MAX));
-        }
-        self.send(record)
+        self.handover.take(Outgoing {
+            topic: Shared::clone(&message.topic),
+            partition: message.partition.map(|partition| i32::try_from(partition).unwrap_or(i32::MAX)),
+            key: message.key.clone(),
+            payload: message.payload.clone(),
+            headers: Some(self.headers(message, made_by)),
+            ticket: Arc::clone(ticket),
+        })
     }
 
     fn keep(&self, id: &str, letter: Option<&[u8]>, ticket: &Arc<Ticket>) -> Result<()> {
-        let topic = self.letters.as_deref().ok_or_else(no_letters)?;
+        let topic = self.letters.as_ref().ok_or_else(no_letters)?;
         let limit = self.topics.get(topic)?.max_message_bytes.unwrap_or(usize::MAX);
         let size = RECORD_OVERHEAD + id.len() + letter.map_or(0, <[u8]>::len);
         if size > limit && !self.compressed {
@@ -240,9 +230,7 @@ impl Sink for Kafka {
                 .at("topic", topic)
                 .remedy("raise max.message.bytes of the topic"));
         }
-        let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(ticket)).partition(0).key(id.as_bytes());
-        record.payload = letter;
-        self.send(record)
+        self.put(topic, id.as_bytes(), letter, ticket)
     }
 
     fn check(&self, message: &Event) -> Result<()> {
@@ -260,9 +248,11 @@ impl Sink for Kafka {
 
     fn close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.producer.context().accumulator().stop();
     }
 
     fn purge(&self) {
+        self.producer.context().accumulator().give_up();
         self.producer.purge(PurgeConfig::default().queue().inflight());
         // Reports of purged messages drop their tickets.
         self.producer.poll(Duration::ZERO);
@@ -275,11 +265,12 @@ fn closing() -> Error {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        self.closing.store(true, Ordering::Release);
-        if let Some(poller) = self.poller.take()
-            && poller.join().is_err()
-        {
-            tracing::error!("the Kafka poll thread panicked");
+        self.close();
+        for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!(name, "a thread of the sink panicked");
+            }
         }
     }
 }

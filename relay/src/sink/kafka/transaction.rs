@@ -4,8 +4,9 @@
 use super::{Kafka, context};
 use crate::checkpoint::Ticket;
 use crate::error::{Error, Kind, Result};
+use crate::event::Shared;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseRecord, Producer as _};
+use rdkafka::producer::Producer as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,9 +48,7 @@ impl Kafka {
     /// # Errors
     /// As [`crate::sink::Sink::publish`].
     pub fn record(&self, topic: &str, key: &str, value: &str, ticket: &Arc<Ticket>) -> Result<()> {
-        let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(ticket)).partition(0).key(key.as_bytes());
-        record.payload = Some(value.as_bytes());
-        self.send(record)
+        self.put(&Shared::from(topic), key.as_bytes(), Some(value.as_bytes()), ticket)
     }
 
     /// Commits it; to be called when nothing is in flight. Blocks.
