@@ -165,11 +165,12 @@ pub async fn drain(
     // Tried once: a session that cannot be wrapped cannot be measured.
     let redact = if redacted == Redacted::Native { Some(Arc::new(native::create()?)) } else { None };
     let (_trigger, shutdown) = Shutdown::channel();
-    let wrap = |inner| -> Arc<dyn Sink> {
-        meter.mark();
-        Arc::new(Measured { inner, redact: redact.clone(), meter: Arc::clone(meter) })
+    let clock = Arc::clone(meter);
+    let wrap = move |inner| -> Arc<dyn Sink> {
+        clock.mark();
+        Arc::new(Measured { inner, redact: redact.clone(), meter: Arc::clone(&clock) })
     };
-    let summary = run_with(&config, Options { until_drained: true, reread: None }, shutdown, &wrap).await?;
+    let summary = run_with(&config, Options { until_drained: true, reread: None }, shutdown, Arc::new(wrap)).await?;
     let left = database.rows().await?;
     ensure!((summary.events, summary.messages, left) == (rows, rows, 0), "{summary:?}, {left} rows left of {rows}");
     topic.verify(rows, redacted != Redacted::No, deliver == Deliver::Once)?;

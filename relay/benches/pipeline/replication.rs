@@ -144,8 +144,9 @@ fn config(database: &Database, slot: &str, load: Load, topic: Option<&Topic<'_>>
 async fn relay(config: Config, topic: Option<&Topic<'_>>, meter: &Arc<Meter>, rows: u64) -> Result<Sample> {
     let (_trigger, shutdown) = Shutdown::channel();
     let real = topic.is_some();
-    let wrap = |inner| -> Arc<dyn Sink> { Arc::new(Clocked { inner, real, started: Once::new(), meter: Arc::clone(meter) }) };
-    let summary = run_with(&config, Options { until_drained: true, reread: None }, shutdown, &wrap).await?;
+    let clock = Arc::clone(meter);
+    let wrap = move |inner| -> Arc<dyn Sink> { Arc::new(Clocked { inner, real, started: Once::new(), meter: Arc::clone(&clock) }) };
+    let summary = run_with(&config, Options { until_drained: true, reread: None }, shutdown, Arc::new(wrap)).await?;
     ensure!((summary.events, summary.messages) == (rows, rows), "{summary:?} of {rows}");
     if let Some(topic) = topic {
         topic.verify(rows, true, false)?;

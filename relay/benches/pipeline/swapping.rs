@@ -124,9 +124,11 @@ pub async fn drain(services: &Services, database: &Database, topic: &Topic<'_>, 
     let (relay, versions, over) = (Swappable::new(database, topic)?, versions()?, AtomicBool::new(false));
     let meter = Arc::new(Meter::new(services));
     let (_trigger, shutdown) = Shutdown::channel();
-    let wrap = |inner| relayed::measured(inner, &meter);
+    let clock = Arc::clone(&meter);
+    let wrap = move |inner| relayed::measured(inner, &clock);
     let running = async {
-        let summary = relay::pipeline::run_with(&relay.config, Options { until_drained: true, reread: None }, shutdown, &wrap).await;
+        let summary =
+            relay::pipeline::run_with(&relay.config, Options { until_drained: true, reread: None }, shutdown, Arc::new(wrap)).await;
         over.store(true, Ordering::Relaxed);
         summary
     };

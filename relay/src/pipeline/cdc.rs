@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-impl Pipeline<'_> {
+impl Pipeline {
     /// Reads the log until drained, stopped or broken.
     pub(super) async fn cdc(&self, source: &CdcSource) -> Result<()> {
         let application = format!("relay/{}", self.config.name);

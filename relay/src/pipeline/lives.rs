@@ -23,7 +23,7 @@ impl Living {
     }
 }
 
-impl Pipeline<'_> {
+impl Pipeline {
     /// Begins; nothing where there is no place for letters.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ impl Pipeline<'_> {
     pub(super) async fn living(&self, ledger: &Arc<Ledger>) -> Result<Option<Living>> {
         let (Some(letters), Some(store)) = (&self.config.dead_letters, &self.store) else { return Ok(None) };
         let events = self.config.flow.in_flight_events as usize;
-        let trial = Arc::new(Trial::begin(Arc::clone(store), &self.relay, letters, events, follows(self.config)).await?);
+        let trial = Arc::new(Trial::begin(Arc::clone(store), &self.relay, letters, events, follows(&self.config)).await?);
         let well = Background(tokio::spawn(live_well(Arc::clone(&trial), Arc::clone(ledger))));
         Ok(Some(Living { trial, well }))
     }

@@ -12,6 +12,7 @@ mod outbox;
 mod redrive;
 mod reload;
 mod session;
+mod thread;
 
 use crate::admin::{self, Readiness};
 use crate::checkpoint::{Ledger, Pace};
@@ -86,8 +87,8 @@ fn configured(config: &Config) -> Result<Vec<Configured>> {
 }
 
 /// Everything that stays the same over all sessions.
-struct Pipeline<'a> {
-    config: &'a Config,
+struct Pipeline {
+    config: Config,
     control: Arc<Control>,
     store: Option<Arc<Store>>,
     letters: Option<LetterStore>,
@@ -97,7 +98,7 @@ struct Pipeline<'a> {
     shutdown: Shutdown,
     reporter: Reporter,
     options: Options,
-    wrap: Wrap<'a>,
+    wrap: Wrap,
     readiness: Readiness,
     /// System identifier and timeline of the server, once one answered.
     identity: OnceLock<Option<(i64, i32)>>,
@@ -121,26 +122,26 @@ enum End {
 /// The first failure that does not pass by itself; everything before it in its
 /// lane is published, nothing after.
 pub async fn run(config: &Config, options: Options, shutdown: Shutdown) -> Result<Summary> {
-    run_with(config, options, shutdown, &|sink| sink).await
+    run_with(config, options, shutdown, Arc::new(|sink| sink)).await
 }
 
 /// Puts something of the caller's between the lanes and the sink of a session:
 /// a clock, a fault, a transform in native code.
-pub type Wrap<'a> = &'a (dyn Fn(Arc<dyn Sink>) -> Arc<dyn Sink> + Sync);
+pub type Wrap = Arc<dyn Fn(Arc<dyn Sink>) -> Arc<dyn Sink> + Send + Sync>;
 
 /// Like [`run`], with the sink of each session wrapped.
 ///
 /// # Errors
 /// Those of [`run`].
-pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wrap: Wrap<'_>) -> Result<Summary> {
+pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wrap: Wrap) -> Result<Summary> {
     let token = config.admin.token()?;
     // Without a token nobody can make active what relay.toml does not say.
     let remembers = token.is_some() || matches!(config.source, Source::Cdc(_)) || config.delivery == Delivery::ExactlyOnce;
     let remembers = remembers || config.dead_letters.is_some();
     let store = remembers.then(|| Store::open(config)).transpose()?.map(Arc::new);
     let control = Control::start(config, configured(config)?, store.clone().filter(|_| token.is_some())).await?;
-    let pipeline = Pipeline {
-        config,
+    let pipeline = Arc::new(Pipeline {
+        config: config.clone(),
         control: Arc::clone(&control),
         store,
         letters: LetterStore::open(config)?,
@@ -155,7 +156,7 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
         identity: OnceLock::new(),
         pace: Arc::new(Pace::new(config.transactions.max_events as usize, config.transactions.timeout)),
         relay: Uuid::new_v4().to_string(),
-    };
+    });
     let mut background = Vec::new();
     if let Some(address) = config.admin.listen {
         let desk = config.dead_letters.is_some().then(|| Arc::clone(&pipeline.desk));
@@ -166,11 +167,7 @@ pub async fn run_with(config: &Config, options: Options, shutdown: Shutdown, wra
     if let Some(reread) = &pipeline.options.reread {
         background.push(Background(tokio::spawn(reload(control, reload::hangups()?, config.clone(), Arc::clone(reread)))));
     }
-    let result = match &config.source {
-        Source::File(_) => pipeline.file().await,
-        Source::Outbox(source) => pipeline.outbox(source).await,
-        Source::Cdc(source) => pipeline.cdc(source).await,
-    };
+    let result = Arc::clone(&pipeline).run().await;
     drop(background);
     pipeline.reporter.finish();
     result.map(|()| pipeline.reporter.summary())
@@ -185,7 +182,7 @@ impl Drop for Background {
     }
 }
 
-impl Pipeline<'_> {
+impl Pipeline {
     async fn file(&self) -> Result<()> {
         let Source::File(source) = &self.config.source else { return Ok(()) };
         let session = self.session().await?;

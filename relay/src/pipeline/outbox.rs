@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-impl Pipeline<'_> {
+impl Pipeline {
     /// Polls the table until drained, stopped or broken.
     pub(super) async fn outbox(&self, source: &OutboxSource) -> Result<()> {
         let application = format!("relay/{}", self.config.name);

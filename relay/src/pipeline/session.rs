@@ -39,7 +39,7 @@ pub(super) struct Session {
     owned: Owned,
 }
 
-impl Pipeline<'_> {
+impl Pipeline {
     pub(super) async fn session(&self) -> Result<Session> {
         let Flow { in_flight_bytes, in_flight_events, .. } = self.config.flow;
         let bytes = usize::try_from(in_flight_bytes.as_u64()).unwrap_or(usize::MAX);
@@ -89,7 +89,7 @@ impl Pipeline<'_> {
             on_refused,
             transactional: epochs.is_some(),
             suspects: Arc::clone(&self.suspects),
-            skips: Some(Arc::new(Skips::of(self.config))),
+            skips: Some(Arc::new(Skips::of(&self.config))),
             trial: living.as_ref().map(|living| Arc::clone(&living.trial)),
         };
         let workers = Arc::new(Workers::start(&self.config.flow, self.control.board(), &sink, &isolation)?);

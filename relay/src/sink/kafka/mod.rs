@@ -35,7 +35,7 @@ use std::time::Duration;
 
 /// How long the poll thread waits for a delivery report at a time: bounds how
 /// late it notices that the sink closes.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Bytes a record needs beside key, value and headers in a batch of its own:
 /// batch header 61, lengths and attributes up to 30 (source: Apache Kafka,
