@@ -94,6 +94,7 @@ mkdir -p "$(dirname "$kafka_cache")"
 exec 8>"$(dirname "$kafka_cache")/install.lock"
 flock 8
 
+command -v openssl >/dev/null || apt_install openssl
 for part; do
   case $part in
     postgres)
@@ -117,4 +118,3 @@ for part; do
     *) die "usage: install.sh [postgres] [kafka] [registry] [postgres17]" ;;
   esac
 done
-command -v openssl >/dev/null || apt_install openssl

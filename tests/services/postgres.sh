@@ -75,6 +75,12 @@ fi
 [[ ! -e $dir/answer || ! -e $dir/postgres17 ]] || find=find_postgres17
 bin=$("$find") || die "no Postgres here: run $services/install.sh"
 
+# The programs too have to be where that user can reach them.
+if ! "${as_owner[@]}" test -x "$bin/postgres"; then
+  [[ -d $home/programs ]] || cp -a "${bin%/bin}" "$home/programs"
+  bin=$home/programs/bin
+fi
+
 # Leaves the lines that start prints in DIR/answer, last of all: a directory without it was never
 # finished and is made anew.
 create() {

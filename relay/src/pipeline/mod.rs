@@ -116,7 +116,8 @@ enum End {
     Stopped,
 }
 
-/// Runs a configuration until it is drained, stopped or broken.
+/// Runs a configuration until it is drained, stopped or broken. The sessions have a thread of
+/// their own, which goes on if this is dropped: ask it to stop by `shutdown`, and wait.
 ///
 /// # Errors
 /// The first failure that does not pass by itself; everything before it in its

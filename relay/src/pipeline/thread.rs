@@ -15,13 +15,17 @@ const STACK: usize = 8 << 20;
 impl Pipeline {
     /// Runs sessions until the source is drained, stopped or broken.
     pub(super) async fn run(self: Arc<Self>) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.or_kind(Kind::Internal, "cannot make the runtime of the sessions")?;
         let (done, ended) = oneshot::channel();
         let work = move || {
-            let result = runtime.block_on(self.sessions());
-            // Not to wait for a request to a broker that does not answer.
-            runtime.shutdown_background();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let result = runtime.or_kind(Kind::Internal, "cannot make the runtime of the sessions").and_then(|runtime| {
+                let result = runtime.block_on(self.sessions());
+                // Not to wait for a request to a broker that does not answer.
+                runtime.shutdown_background();
+                result
+            });
+            // Before the caller goes on, who may end the process.
+            drop(self);
             drop(done.send(result));
         };
         let thread = std::thread::Builder::new().name("pipeline".into()).stack_size(STACK).spawn(work);

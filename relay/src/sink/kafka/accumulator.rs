@@ -29,6 +29,8 @@ pub(super) struct Accumulator {
     /// Something is due, or the sink closes.
     due: Condvar,
     closing: Arc<AtomicBool>,
+    /// Whether a message failed: nothing is to follow it.
+    given_up: AtomicBool,
     /// Held while those that waited are handed over.
     turn: Mutex<()>,
 }
@@ -44,6 +46,7 @@ impl Accumulator {
             under_way: AtomicUsize::new(0),
             due: Condvar::new(),
             closing,
+            given_up: AtomicBool::new(false),
             turn: Mutex::default(),
         }
     }
@@ -120,8 +123,14 @@ impl Accumulator {
 
     /// Takes nothing any more; those that wait are given up with their tickets.
     pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
         let given_up = self.wave().give_up();
         // Their tickets have locks of their own.
         drop(given_up);
+    }
+
+    /// Whether nothing is to be handed over any more: a message failed, or the sink closes.
+    pub(super) fn is_over(&self) -> bool {
+        self.given_up.load(Ordering::Acquire) || self.closing.load(Ordering::Acquire)
     }
 }

@@ -19,6 +19,10 @@ use std::time::Duration;
 /// came: covers a report between the look and the wait.
 const FULL_RETRY: Duration = Duration::from_millis(20);
 
+/// One look at a topic that librdkafka knows as smaller than it is; whoever closes the sink
+/// waits for it.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// A message as librdkafka is to have it.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -98,9 +102,11 @@ impl Handover {
             let bytes = batch.iter().map(|(_, bytes)| bytes).sum();
             for (message, _) in batch {
                 if let Err((error, ticket)) = self.hand(message) {
+                    // Who ended it said why.
+                    let over = self.accumulator().is_over();
                     // Nothing may follow what was not sent.
                     self.accumulator().give_up();
-                    if !self.is_closing() {
+                    if !over {
                         ticket.fail(error.at("position", ticket.position()));
                     }
                     break;
@@ -119,16 +125,16 @@ impl Handover {
     fn push(&self, mut message: Outgoing) -> Result<(), (Error, Arc<Ticket>)> {
         let mut looked = false;
         loop {
-            if self.is_closing() {
+            if self.accumulator().is_over() {
                 return Err((super::closing(), message.ticket));
             }
             let Err((error, back)) = message.send(&self.producer) else { return Ok(()) };
             message = back;
             match error.rdkafka_error_code() {
                 Some(Code::QueueFull) => self.producer.context().wait(FULL_RETRY),
-                // The topic was looked at before: it is newer than what the producer knows.
-                Some(Code::UnknownPartition | Code::UnknownTopic) if !std::mem::replace(&mut looked, true) => {
-                    if let Err(error) = self.producer.client().fetch_metadata(Some(&message.topic), self.request_timeout) {
+                // `check` saw the partition: the topic has grown, and the producer does not know.
+                Some(Code::UnknownPartition) if !std::mem::replace(&mut looked, true) => {
+                    if let Err(error) = self.producer.client().fetch_metadata(Some(&message.topic), LOOK.min(self.request_timeout)) {
                         tracing::debug!(topic = &*message.topic, %error, "cannot look at the topic again");
                     }
                 }

@@ -34,7 +34,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the poll thread waits for a delivery report at a time: bounds how
-/// late it notices that the sink closes.
+/// late it notices that the sink is dropped.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Bytes a record needs beside key, value and headers in a batch of its own:
@@ -48,6 +48,8 @@ pub struct Kafka {
     handover: Arc<Handover>,
     topics: Topics,
     closing: Arc<AtomicBool>,
+    /// Whether reports are heard no more: giving up a transaction waits for them.
+    ended: Arc<AtomicBool>,
     /// One hears the reports, one hands over what waited.
     threads: Vec<JoinHandle<()>>,
     /// Topic of the dead letters.
@@ -109,15 +111,16 @@ impl Kafka {
             handover,
             topics,
             closing,
+            ended: Arc::default(),
             threads: Vec::new(),
             letters: None,
             trace_headers: config.trace_headers,
             compressed,
             queue_bytes,
         };
-        let (producer, closing) = (Arc::clone(&this.producer), Arc::clone(&this.closing));
+        let (producer, ended) = (Arc::clone(&this.producer), Arc::clone(&this.ended));
         this.start("kafka-poll", move || {
-            while !closing.load(Ordering::Acquire) {
+            while !ended.load(Ordering::Acquire) {
                 producer.poll(POLL);
             }
         })?;
@@ -266,6 +269,7 @@ fn closing() -> Error {
 impl Drop for Kafka {
     fn drop(&mut self) {
         self.close();
+        self.ended.store(true, Ordering::Release);
         for thread in self.threads.drain(..) {
             let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
