@@ -1,6 +1,7 @@
 //! Property: what the documents say is so: every snippet runs, every code and
 //! exit code is explained, the demo keeps its promise.
 
+use crate::support::consumer::{Consumer, create_topic};
 use crate::support::database::Database;
 use crate::support::relay::Relay;
 use crate::support::{component, root, services, unique};
@@ -78,6 +79,95 @@ fn every_configuration_shown_is_accepted() {
         let finished = Relay::start_with(&args, &[("DATABASE_URL", "postgres://u@h/d"), ("KAFKA_BROKERS", "h:1")]).wait();
         std::fs::remove_file(&path).expect("removes");
         assert_eq!(finished.code, Some(0), "{text}\n{}{}", finished.stdout, finished.stderr);
+    }
+}
+
+/// The move from Debezium, followed literally: its table, publication and slot, the
+/// configuration, the commands, and the message that is shown.
+#[test]
+fn the_move_from_debezium() {
+    let database = Database::new();
+    let (kind, slot, name) = (unique("Order"), unique("debezium"), unique("orders"));
+    let text = read("docs/debezium.md")
+        .replace("'Order'", &format!("'{kind}'"))
+        .replace("outbox.event.Order\n", &format!("outbox.event.{kind}\n"));
+    let after = |mark: &str, end: &str| text.split(mark).nth(1).and_then(|rest| rest.split(end).next()).expect(mark).to_owned();
+    let row = after("The row `", "` then is");
+    database
+        .connect()
+        .batch_execute(
+            "CREATE TABLE outboxevent (id uuid PRIMARY KEY, aggregatetype varchar(255) NOT NULL, aggregateid varchar(255) NOT NULL, \
+             type varchar(255) NOT NULL, payload jsonb); CREATE PUBLICATION dbz_publication FOR TABLE outboxevent",
+        )
+        .expect("creates");
+    database.connect().query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", &[&slot]).expect("creates");
+    database.connect().batch_execute(&format!("INSERT INTO outboxevent VALUES {row}")).expect("inserts");
+    let topic = after("topic    ", "\n");
+    create_topic(&topic, 1, &[]);
+
+    let toml = blocks(&text, "toml").remove(0);
+    let toml = toml.replace("\"debezium\"", &format!("\"{slot}\"")).replace("name = \"orders\"", &format!("name = \"{name}\""));
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("relay.toml");
+    std::fs::write(&path, toml.replace("localhost:9092", &services::kafka().brokers)).expect("writes");
+    let commands: Vec<_> =
+        text.lines().map(str::trim).filter(|line| line.starts_with("relay ") && line.ends_with("-c relay.toml")).collect();
+    assert_eq!(commands, ["relay init --cdc --adopt-slot -c relay.toml", "relay run -c relay.toml"]);
+    for command in commands {
+        let mut args: Vec<_> = command.split(' ').skip(1).collect();
+        if args[0] == "run" {
+            args.push("--until-drained");
+        }
+        let args: Vec<_> = args.iter().map(|a| if *a == "relay.toml" { path.to_str().expect("a path") } else { a }).collect();
+        Relay::start_with(&args, &[("DATABASE_URL", &database.url)]).wait().expect(0, &[]);
+    }
+
+    let mut consumer = Consumer::new(&[&topic]);
+    let [message] = consumer.read_to_end() else { panic!("one message") };
+    assert_eq!(message.key.as_deref(), Some(&*after("key      ", "\n")));
+    assert_eq!(message.payload.as_deref(), Some(after("value    ", "\n").as_bytes()));
+    let headers = message.headers.iter().map(|(name, value)| match &**name {
+        "relay-position" => "relay-position: …".to_owned(),
+        _ => format!("{name}: {}", String::from_utf8_lossy(value.as_deref().unwrap_or_default())),
+    });
+    assert_eq!(headers.collect::<Vec<_>>().join(", "), after("headers  ", "\n"));
+}
+
+/// The three shapes: each SQL gives the event that is shown.
+#[test]
+fn the_shapes_are_as_shown() {
+    let text = read("docs/cdc.md");
+    let shapes = text.split("### An outbox table").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the shapes");
+    let shown = blocks(shapes, "text");
+    assert_eq!(shown.len(), 3);
+    for (toml, shown) in blocks(shapes, "toml").into_iter().zip(shown) {
+        let database = Database::new();
+        database
+            .connect()
+            .batch_execute("CREATE TABLE orders (id int PRIMARY KEY, card text, total numeric, at timestamptz)")
+            .expect("creates");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("relay.toml");
+        std::fs::write(&path, toml.replace("name = \"shop\"", &format!("name = \"{}\"", unique("shop")))).expect("writes");
+        let relay = |args: &[&str]| {
+            let args = [args, &["-c", path.to_str().expect("a path")]].concat();
+            Relay::start_with(&args, &[("DATABASE_URL", &database.url), ("KAFKA_BROKERS", &services::kafka().brokers)])
+                .wait()
+                .expect(0, &[])
+        };
+        relay(&["init", "--cdc", "--apply"]);
+        let (sql, event) = shown.split_once("\n\n").expect("SQL and event");
+        let id = "406c07f3-26f0-4eea-a50c-109940064b8f";
+        database.connect().batch_execute(&sql.replace("406c07f3-…", id)).expect("runs");
+        let written = relay(&["run", "--stdout", "--until-drained"]).stdout;
+        let written: serde_json::Value = serde_json::from_str(written.trim()).unwrap_or_else(|e| panic!("{e}: {written}"));
+        let event = event.replace("406c07f3-…", id).replace("\n ", "");
+        let event: serde_json::Value = serde_json::from_str(&event).unwrap_or_else(|e| panic!("{e}: {event}"));
+        for (member, value) in event.as_object().expect("an object") {
+            // Where it stands in the log is another matter each time.
+            let elsewhere = member == "position" || (member == "id" && value.as_str().is_some_and(|id| id.starts_with("0/")));
+            assert!(elsewhere || written[member] == *value, "{member}: {written}\nbut shown is {event}");
+        }
     }
 }
 
