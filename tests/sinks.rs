@@ -74,8 +74,7 @@ fn kafka_keeps_the_contract() {
     let topic = unique("sink");
     create_topic(&topic, 1, &[]);
     let runtime = Runtime::new().expect("a runtime");
-    let config = KafkaSink::new(&services::kafka().brokers);
-    let sink = Arc::new(Kafka::new(&config, 1000, std::slice::from_ref(&topic), runtime.handle().clone(), None, false).expect("a sink"));
+    let sink = kafka(&topic, 1000, &runtime);
     let name = topic.clone();
     let read = Box::new(move |count: usize| {
         let mut consumer = Consumer::new(&[&name]);
@@ -128,8 +127,7 @@ fn purging_gives_up_what_is_not_durable() {
 }
 
 fn kafka(topic: &str, max_events: u32, runtime: &Runtime) -> Arc<Kafka> {
-    let mut config = KafkaSink::new(&services::kafka().brokers);
-    config.topic = topic.to_owned();
+    let config = KafkaSink::new(&services::kafka().brokers);
     Arc::new(Kafka::new(&config, max_events, &[topic.to_owned()], runtime.handle().clone(), None, false).expect("a sink"))
 }
 

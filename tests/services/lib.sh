@@ -9,7 +9,8 @@ kafka_cache=$cache/kafka-$kafka_version
 registry_version=v0.22.1
 registry_cache=$cache/registry-$registry_version
 
-# A newer major than Debian's, for what only that has, as npm's package: bare server programs.
+# A newer major than Debian's, for what only that has, as npm's package: bare server programs,
+# where the user postgres can usually reach them.
 postgres17_version=17.10.0-beta.17
 postgres17_cache=$(cd "$services/../.." && pwd)/target/tools/postgres-$postgres17_version
 

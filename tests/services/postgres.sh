@@ -3,8 +3,8 @@
 #   postgres.sh start DIR [--port P] [--tls] [--standby-of DIR] [--postgres17]
 #   postgres.sh stop DIR [--kill]
 # start prints DATABASE_URL=… (with --tls also POSTGRES_CA=…). A DIR that was started before
-# keeps its data, port, certificate and version. A standby without pg_basebackup is a copy of a
-# primary that was stopped in order.
+# keeps its data, port, certificate and version. A standby of a primary that was stopped in
+# order is a copy of it.
 set -euo pipefail
 # shellcheck source=tests/services/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -88,9 +88,9 @@ create() {
   port=${port:-$(free_port)}
   chown "$owner" "$home"
   install -m 600 -o "$owner" /dev/stdin "$home/password" <<<relay
-  if [[ -n $primary && ! -x $bin/pg_basebackup ]]; then
-    local from=$primary source
-    [[ ! -L $primary/elsewhere ]] || from=$(readlink "$primary/elsewhere")
+  local from=$primary source
+  [[ ! -L $primary/elsewhere ]] || from=$(readlink "$primary/elsewhere")
+  if [[ -n $primary && ! -e $from/data/postmaster.pid ]]; then
     cp -a "$from/data" "$mark"
     touch "$mark/standby.signal"
     chown "$owner" "$mark/standby.signal"

@@ -9,7 +9,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// That of a main thread, where the sessions were before; only what is used is there.
+/// That of a main thread, for the sessions' futures are large; only what is used is there.
 const STACK: usize = 8 << 20;
 
 impl Pipeline {

@@ -87,7 +87,7 @@ impl Accumulator {
     pub(super) fn next(&self) -> Option<(Batch, MutexGuard<'_, ()>)> {
         let mut wave = self.wave();
         loop {
-            if self.closing.load(Ordering::Acquire) {
+            if self.is_closing() {
                 return None;
             }
             let now = Instant::now();
@@ -121,8 +121,9 @@ impl Accumulator {
         drop(self.turn());
     }
 
-    /// Takes nothing any more; those that wait are given up with their tickets.
+    /// Those that wait are given up with their tickets, and nothing is handed over any more.
     pub(super) fn give_up(&self) {
+        // First, so that whoever finds nobody waiting knows.
         self.given_up.store(true, Ordering::Release);
         let given_up = self.wave().give_up();
         // Their tickets have locks of their own.
@@ -131,6 +132,11 @@ impl Accumulator {
 
     /// Whether nothing is to be handed over any more: a message failed, or the sink closes.
     pub(super) fn is_over(&self) -> bool {
-        self.given_up.load(Ordering::Acquire) || self.closing.load(Ordering::Acquire)
+        self.given_up.load(Ordering::Acquire) || self.is_closing()
+    }
+
+    /// Whether messages are given up because we say so.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 }

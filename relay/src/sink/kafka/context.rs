@@ -19,10 +19,6 @@ const ERROR_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Context of the producer.
 pub(super) struct Deliveries {
-    /// Whether messages are given up because we say so.
-    closing: Arc<AtomicBool>,
-    /// Whether the broker refused a message for good.
-    refused: AtomicBool,
     producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
     accumulator: Accumulator,
     /// Whether a thread waits for room; waking one is a system call.
@@ -33,11 +29,9 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
-    pub(super) fn new(closing: Arc<AtomicBool>, accumulator: Accumulator) -> Self {
+    pub(super) fn new(accumulator: Accumulator) -> Self {
         Self {
-            closing,
             accumulator,
-            refused: AtomicBool::new(false),
             producer: OnceLock::new(),
             waiting: AtomicBool::new(false),
             reported: Mutex::default(),
@@ -62,11 +56,6 @@ impl Deliveries {
     pub(super) fn cause(&self) -> Option<KafkaError> {
         let (code, _) = self.producer.get()?.upgrade()?.client().fatal_error()?;
         Some(KafkaError::MessageProduction(code))
-    }
-
-    /// Whether the broker refused a message for good.
-    pub(super) fn has_refused(&self) -> bool {
-        self.refused.load(Ordering::Acquire)
     }
 
     /// Waits for a delivery report, at most `timeout`.
@@ -112,16 +101,13 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
         match result {
             Ok(_) => ticket.acknowledge(),
-            Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) if self.closing.load(Ordering::Acquire) => {}
+            Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) if self.accumulator.is_closing() => {}
             Err((error, message)) => {
                 let ended = matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight | Code::Fatal));
                 let cause = ended.then(|| self.cause()).flatten();
                 let error = refusal(cause.as_ref().unwrap_or(error), message.topic(), message.partition());
-                if error.kind() == Kind::MessageRefused {
-                    self.refused.store(true, Ordering::Release);
-                }
                 ticket.fail(error.at("position", ticket.position()));
-                // The session ends: what waits behind it need not be sent first.
+                // The session ends, and nothing is to follow this message.
                 self.accumulator.give_up();
             }
         }

@@ -12,7 +12,6 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A full queue is looked at again after this long even if no delivery report
@@ -55,7 +54,6 @@ impl Outgoing {
 /// See the module.
 pub(super) struct Handover {
     pub(super) producer: Arc<BaseProducer<Deliveries>>,
-    pub(super) closing: Arc<AtomicBool>,
     /// Whether one message is sent at a time.
     pub(super) singly: bool,
     /// One request to the cluster that is not about messages.
@@ -67,10 +65,6 @@ impl Handover {
         self.producer.context().accumulator()
     }
 
-    fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
-    }
-
     /// Takes a message; waits while too much is there already.
     pub(super) fn take(&self, mut message: Outgoing) -> Result<()> {
         if self.singly {
@@ -80,14 +74,13 @@ impl Handover {
         }
         let bytes = message.bytes();
         loop {
-            if self.is_closing() {
+            // After a failure the session has its error by now.
+            if self.accumulator().is_over() {
                 return Err(super::closing());
             }
             match self.accumulator().offer(message, bytes) {
                 Offer::Now(message) => return self.hand(message).map_err(|(error, _)| error),
                 Offer::Waits => return Ok(()),
-                // The session has its error by now.
-                Offer::GivenUp => return Err(super::closing()),
                 Offer::Full(back) => {
                     message = back;
                     self.producer.context().wait(FULL_RETRY);
@@ -148,9 +141,9 @@ impl Handover {
 
     /// Waits for what was sent, so that nothing is sent behind what is refused.
     fn wait_alone(&self) -> Result<()> {
-        while self.producer.in_flight_count() > 0 && !self.is_closing() {
+        while self.producer.in_flight_count() > 0 && !self.accumulator().is_over() {
             self.producer.context().wait(FULL_RETRY);
         }
-        if self.producer.context().has_refused() { Err(super::closing()) } else { Ok(()) }
+        if self.accumulator().is_over() { Err(super::closing()) } else { Ok(()) }
     }
 }

@@ -95,17 +95,12 @@ impl Kafka {
         let compressed = ["compression.type", "compression.codec"].iter().any(|o| client.get(o).is_some_and(|v| v != "none"));
         let accumulator = Accumulator::new(&client, config.hold, queue_bytes, Arc::clone(&closing));
         let producer: BaseProducer<Deliveries> = client
-            .create_with_context(Deliveries::new(Arc::clone(&closing), accumulator))
+            .create_with_context(Deliveries::new(accumulator))
             .or_kind(Kind::Config, "librdkafka refuses the configuration")
             .map_err(|e| e.at("field", "sink.librdkafka").remedy("correct the option it names"))?;
         let producer = Arc::new(producer);
         producer.context().watch(&producer);
-        let handover = Arc::new(Handover {
-            producer: Arc::clone(&producer),
-            closing: Arc::clone(&closing),
-            singly,
-            request_timeout: config.request_timeout,
-        });
+        let handover = Arc::new(Handover { producer: Arc::clone(&producer), singly, request_timeout: config.request_timeout });
         let mut this = Self {
             producer,
             handover,

@@ -17,8 +17,6 @@ pub(super) enum Offer<T> {
     Waits,
     /// Too much waits.
     Full(T),
-    /// Nothing is taken any more.
-    GivenUp,
 }
 
 /// See the module.
@@ -37,20 +35,16 @@ pub(super) struct Wave<T> {
     bytes: usize,
     /// Whether those that waited are being handed over: nobody overtakes them.
     releasing: bool,
-    given_up: bool,
 }
 
 impl<T> Wave<T> {
     pub(super) fn new(linger: Duration, hold: Duration, budget: usize) -> Self {
         let (closes, waiting) = (Instant::now(), VecDeque::new());
-        Self { linger, hold, budget, closes, waiting, bytes: 0, releasing: false, given_up: false }
+        Self { linger, hold, budget, closes, waiting, bytes: 0, releasing: false }
     }
 
     /// Takes a message, with so many under way.
     pub(super) fn offer(&mut self, now: Instant, under_way: usize, message: T, bytes: usize) -> Offer<T> {
-        if self.given_up {
-            return Offer::GivenUp;
-        }
         if !self.releasing && self.waiting.is_empty() && self.goes(now, under_way) {
             self.begin(now);
             return Offer::Now(message);
@@ -101,9 +95,8 @@ impl<T> Wave<T> {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Takes nothing any more, and gives up all that wait.
+    /// Gives up all that wait.
     pub(super) fn give_up(&mut self) -> VecDeque<(T, usize)> {
-        self.given_up = true;
         std::mem::take(&mut self.waiting)
     }
 }
@@ -160,7 +153,6 @@ mod tests {
                             }
                             Offer::Waits => {}
                             Offer::Full(_) => continue,
-                            Offer::GivenUp => prop_assert!(false, "nobody gave up"),
                         }
                         next += 1;
                     }
@@ -191,9 +183,10 @@ mod tests {
         }
     }
 
-    /// GIVEN some that wait, WHEN it is given up, THEN they are given back and nothing is taken.
+    /// GIVEN one that waits, larger than all may be, THEN no other does; WHEN it is given up,
+    /// THEN it is given back.
     #[test]
-    fn given_up() {
+    fn too_large_and_alone() {
         let mut wave = Wave::new(Duration::ZERO, Duration::from_secs(1), 10);
         let now = Instant::now() + Duration::from_millis(1);
         assert_eq!(wave.offer(now, 0, 'a', 1), Offer::Now('a'));
@@ -201,6 +194,5 @@ mod tests {
         assert_eq!(wave.offer(later, FEW, 'b', 20), Offer::Waits, "larger than all, and alone");
         assert_eq!(wave.offer(later, FEW, 'c', 1), Offer::Full('c'));
         assert_eq!(wave.give_up(), [('b', 20)]);
-        assert_eq!(wave.offer(later, 0, 'd', 1), Offer::GivenUp);
     }
 }
